@@ -1,0 +1,209 @@
+//! The interface of a backend.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    delivery::{Consumer, DeadLetter},
+    envelope::{Envelope, Topic},
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+};
+
+/// A transport of events: it takes them from publishers and delivers each to every subscriber that listens to it.
+///
+/// A bus has one backend. Dropping a future that a method returned leaves it open whether the operation is carried
+/// out; the backend itself stays in order.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// What this backend promises.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Publishes an event.
+    ///
+    /// `Ok` means that the backend has taken responsibility for it, as its documentation says. The ready path
+    /// allocates nothing.
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>>;
+
+    /// Publishes many events, in order, as fast as the transport allows. Gives the results in the same order, and
+    /// stops taking events from the iterator after the first failure.
+    ///
+    /// The default publishes one by one; a backend with round trips should keep many of them under way.
+    fn publish_all<'a>(
+        &'a self,
+        events: &'a mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> BoxFuture<'a, Vec<Result<(), BackendError>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(events.size_hint().0);
+            for event in events {
+                results.push(self.publish(event).await);
+                if results.last().is_some_and(Result::is_err) {
+                    break;
+                }
+            }
+            results
+        })
+    }
+
+    /// Starts a subscription. When the future completes, it is live: an event published next reaches it.
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>>;
+
+    /// What subscribers of this bus could not handle, the oldest first.
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>>;
+
+    /// The count of what this process has taken in and not settled.
+    fn in_flight(&self) -> &InFlight;
+
+    /// Takes in nothing new from now on, but what handlers publish: the first step of shutting down.
+    fn drain(&self);
+
+    /// How the backend and its subscriptions are.
+    fn health(&self) -> Health;
+
+    /// Ends all consumers, after what they had taken in, and lets go of every connection. Repeating it changes
+    /// nothing.
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>>;
+}
+
+/// What a backend promises. A subscriber that requires more does not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// An event that was accepted is delivered until it is settled, also when processes die.
+    pub at_least_once: bool,
+    /// Subscribers can listen to patterns of event names.
+    pub patterns: bool,
+    /// Events leave the process, so that names, keys and payloads are encoded.
+    pub remote: bool,
+}
+
+impl Capabilities {
+    /// Promises nothing.
+    pub const NONE: Self = Self {
+        at_least_once: false,
+        patterns: false,
+        remote: false,
+    };
+
+    /// Promises delivery until settled, also when processes die.
+    #[must_use]
+    pub const fn at_least_once(mut self) -> Self {
+        self.at_least_once = true;
+        self
+    }
+
+    /// Promises subscriptions to patterns.
+    #[must_use]
+    pub const fn patterns(mut self) -> Self {
+        self.patterns = true;
+        self
+    }
+
+    /// Says that events leave the process.
+    #[must_use]
+    pub const fn remote(mut self) -> Self {
+        self.remote = true;
+        self
+    }
+}
+
+/// An event on its way out.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Metadata and payload.
+    pub envelope: Envelope,
+    /// Who publishes it.
+    pub origin: Origin,
+}
+
+/// Who publishes an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The application: it waits while local queues are full, and is refused while the bus drains.
+    Application,
+    /// A handler: waiting for a local queue could be waiting for itself, so it never does; and what it publishes
+    /// belongs to the work that is drained.
+    Handler,
+}
+
+/// What a subscription asks of its backend.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SubscriptionSpec {
+    /// The stable id of the subscriber, unique within its service.
+    pub subscriber: Arc<str>,
+    /// What it listens to.
+    pub topic: Topic,
+    /// The service it belongs to: the consumer group of all processes of one application.
+    pub service: Arc<str>,
+    /// Whether it lives in this process alone and ends with it, as subscriptions made at run time do.
+    pub ephemeral: bool,
+}
+
+impl SubscriptionSpec {
+    /// A subscription of a lasting subscriber.
+    pub fn new(
+        subscriber: impl Into<Arc<str>>,
+        topic: Topic,
+        service: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            subscriber: subscriber.into(),
+            topic,
+            service: service.into(),
+            ephemeral: false,
+        }
+    }
+
+    /// Makes it one that ends with this process.
+    #[must_use]
+    pub fn ephemeral(mut self) -> Self {
+        self.ephemeral = true;
+        self
+    }
+}
+
+/// How a bus is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether the backend is reachable and takes events.
+    pub is_up: bool,
+    /// Its subscriptions in this process.
+    pub subscriptions: Vec<SubscriptionHealth>,
+}
+
+impl Health {
+    /// The health of a backend.
+    pub fn new(is_up: bool, subscriptions: Vec<SubscriptionHealth>) -> Self {
+        Self {
+            is_up,
+            subscriptions,
+        }
+    }
+}
+
+/// How one subscription is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SubscriptionHealth {
+    /// The id of the subscriber.
+    pub subscriber: Arc<str>,
+    /// Whether events reach it.
+    pub is_live: bool,
+    /// How many deliveries it holds that are not settled.
+    pub in_flight: u64,
+}
+
+impl SubscriptionHealth {
+    /// The health of a subscription.
+    pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
+        Self {
+            subscriber,
+            is_live,
+            in_flight,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From the backend to a handler: a [`Consumer`] yields [`Delivery`]s, and each is settled once.
+
+use std::{
+    error::Error,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
+
+use crate::{
+    envelope::{DecodeError, Envelope, Metadata, Payload},
+    error::BackendError,
+    maybe_ready::MaybeReady,
+};
+
+/// The stream of deliveries to one subscriber.
+///
+/// Dropping it ends the subscription in this process; deliveries that are not settled go back.
+pub trait Consumer: Send {
+    /// The next delivery; `None` after [`Cancel::cancel`], when all that had been taken in is handed out.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>>;
+
+    /// A handle by which another task ends this stream.
+    fn canceller(&self) -> Arc<dyn Cancel>;
+}
+
+/// Ends a [`Consumer`] from outside.
+pub trait Cancel: Send + Sync {
+    /// Takes in nothing new from now on; what has been taken in is still handed out. Repeating it changes nothing.
+    fn cancel(&self);
+}
+
+/// An envelope handed to one subscriber, to be settled.
+///
+/// Settling consumes it, so it cannot be settled twice; one that is dropped unsettled goes back to the backend, which
+/// delivers it again.
+pub struct Delivery {
+    envelope: Envelope,
+    attempt: u32,
+    tag: u64,
+    /// `None` once settled.
+    settler: Option<Arc<dyn Settle>>,
+}
+
+impl Delivery {
+    /// A delivery whose settlement `settler` takes, with whatever number it knows the delivery by.
+    ///
+    /// `attempt` counts from 1.
+    pub fn new(envelope: Envelope, attempt: u32, settler: Arc<dyn Settle>, tag: u64) -> Self {
+        Self {
+            envelope,
+            attempt,
+            tag,
+            settler: Some(settler),
+        }
+    }
+
+    /// What was delivered.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The envelope's metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.envelope.metadata
+    }
+
+    /// The envelope's payload.
+    pub fn payload(&self) -> &Payload {
+        &self.envelope.payload
+    }
+
+    /// How many times this subscriber has been given the event, this time included: 1 at first.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The number given to [`Delivery::new`].
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Says what became of the event.
+    ///
+    /// The backend has taken note when the future completes. Dropping the future before leaves it open whether the
+    /// backend delivers the event again.
+    pub fn settle(
+        mut self,
+        settlement: Settlement,
+    ) -> MaybeReady<'static, Result<(), BackendError>> {
+        let settler = self.settler.take().expect("settling consumes the delivery");
+        settler.settle(&self, settlement)
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.give_back(self);
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("envelope", &self.envelope)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The backend's end of a [`Delivery`].
+pub trait Settle: Send + Sync {
+    /// Carries out a settlement.
+    fn settle(
+        &self,
+        delivery: &Delivery,
+        settlement: Settlement,
+    ) -> MaybeReady<'static, Result<(), BackendError>>;
+
+    /// Takes back a delivery that nobody settled: it is to be delivered again.
+    fn give_back(&self, delivery: &Delivery);
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Settlement {
+    /// It is done with: handled, or not wanted by the subscriber's condition.
+    Ack,
+    /// It cannot be handled and is kept as a dead letter.
+    DeadLetter(DeadLetterReason),
+}
+
+/// Why a delivery became a dead letter.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DeadLetterReason {
+    /// The handler returned an error.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// The handler panicked, with this message.
+    Panicked(String),
+    /// The payload is not the event that the subscriber takes.
+    Undecodable(DecodeError),
+}
+
+impl fmt::Display for DeadLetterReason {
+    /// The reason with its chain of causes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, mut cause): (_, Option<&dyn Error>) = match self {
+            Self::Failed(error) => ("the handler failed", Some(&**error)),
+            Self::Panicked(message) => return write!(f, "the handler panicked: {message}"),
+            Self::Undecodable(error) => ("the event could not be decoded", Some(error)),
+        };
+        f.write_str(what)?;
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// An event that a subscriber could not handle, kept with the reason.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event.
+    pub envelope: Envelope,
+    /// The id of the subscriber that could not handle it.
+    pub subscriber: Arc<str>,
+    /// Why, with the chain of causes.
+    pub reason: String,
+    /// How often the subscriber was given the event.
+    pub attempts: u32,
+    /// When it became a dead letter.
+    pub time: SystemTime,
+}
+
+impl DeadLetter {
+    /// The record of a delivery that failed just now.
+    pub fn new(subscriber: Arc<str>, delivery: &Delivery, reason: &DeadLetterReason) -> Self {
+        Self {
+            envelope: delivery.envelope().clone(),
+            subscriber,
+            reason: reason.to_string(),
+            attempts: delivery.attempt(),
+            time: SystemTime::now(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! W3C Trace Context (level 2): the ids that tie an event to the request it belongs to.
+
+use std::{fmt, str::FromStr};
+
+use super::random;
+
+/// The id of a trace: 16 bytes, not all zero; printed as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId(u128);
+
+/// The id of a span: 8 bytes, not all zero; printed as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpanId(u64);
+
+/// The trace an event was published in, and the span that published it: the header `traceparent`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    trace_id: TraceId,
+    span_id: SpanId,
+    flags: u8,
+}
+
+/// The trace flag `sampled`.
+const SAMPLED: u8 = 1;
+
+impl TraceContext {
+    /// The start of a new, sampled trace.
+    pub fn root() -> Self {
+        let trace_id = u128::from(random::next_u64()) << 64 | u128::from(random::next_u64()) | 1;
+        Self {
+            trace_id: TraceId(trace_id),
+            span_id: new_span_id(),
+            flags: SAMPLED,
+        }
+    }
+
+    /// A new span of the same trace.
+    pub fn child(&self) -> Self {
+        Self {
+            span_id: new_span_id(),
+            ..*self
+        }
+    }
+
+    /// The trace.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The span in which the event was published.
+    pub fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    /// Whether the caller may have recorded the trace.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+}
+
+fn new_span_id() -> SpanId {
+    // The lowest bit is given up so that the forbidden all-zero id cannot occur.
+    SpanId(random::next_u64() | 1)
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The header `traceparent`, version `00`.
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "00-{}-{}-{:02x}",
+            self.trace_id, self.span_id, self.flags
+        )
+    }
+}
+
+macro_rules! debug_as_display {
+    ($($type:ty),*) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+debug_as_display!(TraceId, SpanId, TraceContext);
+
+/// A `traceparent` header that W3C Trace Context §3.2 does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidTraceparent;
+
+impl fmt::Display for InvalidTraceparent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "not a W3C traceparent: expected `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`, \
+             in lower case and with neither id all zero",
+        )
+    }
+}
+
+impl std::error::Error for InvalidTraceparent {}
+
+impl FromStr for TraceContext {
+    type Err = InvalidTraceparent;
+
+    /// Reads the header; of a version later than `00`, the part that version `00` defines (§4.3).
+    fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
+        let mut fields = text.split('-');
+        let mut field = |digits| hex(fields.next()?, digits);
+        let parse = || {
+            let version = field(2)?;
+            let (trace_id, span_id, flags) = (field(32)?, field(16)?, field(2)?);
+            let well_formed = version != 0xff && trace_id != 0 && span_id != 0;
+            let context = Self {
+                trace_id: TraceId(trace_id),
+                span_id: SpanId(span_id as u64),
+                flags: flags as u8,
+            };
+            well_formed.then_some((version, context))
+        };
+        match { parse }() {
+            Some((version, context)) if version > 0 || fields.next().is_none() => Ok(context),
+            _ => Err(InvalidTraceparent),
+        }
+    }
+}
+
+/// A field of exactly `digits` lower-case hexadecimal digits.
+fn hex(text: &str, digits: usize) -> Option<u128> {
+    let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    (text.len() == digits && text.bytes().all(lower_hex))
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_prints_as_it_was_read() {
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let context: TraceContext = header.parse().unwrap();
+        assert_eq!(context.to_string(), header);
+        assert!(context.is_sampled());
+        assert_eq!(
+            TraceContext::root()
+                .to_string()
+                .parse::<TraceContext>()
+                .is_ok(),
+            true
+        );
+    }
+
+    #[test]
+    fn a_child_stays_in_the_trace_with_a_span_of_its_own() {
+        let root = TraceContext::root();
+        let child = root.child();
+        assert_eq!(child.trace_id(), root.trace_id());
+        assert_ne!(child.span_id(), root.span_id());
+        assert_ne!(TraceContext::root().trace_id(), root.trace_id());
+    }
+
+    #[test]
+    fn what_the_standard_forbids_is_refused() {
+        for header in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(
+                header.parse::<TraceContext>(),
+                Err(InvalidTraceparent),
+                "{header}"
+            );
+        }
+        let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
+        assert!(later.parse::<TraceContext>().is_ok());
+    }
+}

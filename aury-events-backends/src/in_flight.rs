@@ -1,0 +1,191 @@
+//! The count of what was accepted and is not settled yet.
+//!
+//! A bus is idle when everything that its subscriptions accepted has been settled, what handlers published meanwhile
+//! included. Looking at one subscription after another cannot tell: an event may have moved on to one that was looked
+//! at before. So each subscription counts two numbers that only grow, accepted and settled. Reading all the settled
+//! ones first and all the accepted ones after it gives equal sums only if there was an instant between the two at
+//! which nothing was in flight (the four-counter method of Mattern, *Algorithms for distributed termination
+//! detection*, 1987, §6, for counters that one process can read).
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::sync::Notify;
+
+/// All that a bus's subscriptions hold and have not settled. Clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    tallies: Mutex<Tallies>,
+    /// How many callers wait for idleness; while there are none, settling does not look any further.
+    watchers: AtomicUsize,
+    idle: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    live: Vec<Arc<Counts>>,
+    /// What the subscriptions that are gone had accepted; all of it counts as settled.
+    retired: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicU64,
+    settled: AtomicU64,
+}
+
+/// One subscription's share of an [`InFlight`] count.
+///
+/// When it is dropped, what was not settled no longer counts as in flight.
+#[derive(Debug)]
+pub struct Tally {
+    counts: Arc<Counts>,
+    shared: Arc<Shared>,
+}
+
+impl InFlight {
+    /// A share of its own for one more subscription.
+    pub fn tally(&self) -> Tally {
+        let counts = Arc::<Counts>::default();
+        self.0.tallies().live.push(Arc::clone(&counts));
+        Tally {
+            counts,
+            shared: Arc::clone(&self.0),
+        }
+    }
+
+    /// How many deliveries are accepted and not settled now.
+    pub fn count(&self) -> u64 {
+        self.0
+            .tallies()
+            .live
+            .iter()
+            .map(|counts| counts.open())
+            .sum()
+    }
+
+    /// Waits until nothing is in flight, what handlers publish meanwhile included.
+    ///
+    /// Cancel safe: it only watches.
+    pub async fn settled(&self) {
+        Self::all_settled(std::slice::from_ref(self)).await;
+    }
+
+    /// Waits until nothing is in flight in any of several buses, events that handlers send from one to another
+    /// included.
+    pub async fn all_settled(buses: &[Self]) {
+        loop {
+            for bus in buses {
+                bus.watch_until_settled().await;
+            }
+            if Self::is_idle(buses) {
+                return;
+            }
+        }
+    }
+
+    async fn watch_until_settled(&self) {
+        let _watching = Watching::new(&self.0);
+        loop {
+            let mut idle = pin!(self.0.idle.notified());
+            idle.as_mut().enable();
+            if Self::is_idle(std::slice::from_ref(self)) {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Whether there was an instant during this call at which nothing was in flight.
+    fn is_idle(buses: &[Self]) -> bool {
+        let settled: u64 = buses
+            .iter()
+            .map(|bus| bus.0.total(|counts| &counts.settled))
+            .sum();
+        let accepted: u64 = buses
+            .iter()
+            .map(|bus| bus.0.total(|counts| &counts.accepted))
+            .sum();
+        settled == accepted
+    }
+}
+
+impl Shared {
+    fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        // The counts are valid after every single step, so a panic elsewhere does not spoil them.
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn total(&self, counter: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+        let tallies = self.tallies();
+        tallies.retired
+            + tallies
+                .live
+                .iter()
+                .map(|counts| counter(counts).load(SeqCst))
+                .sum::<u64>()
+    }
+}
+
+impl Counts {
+    fn open(&self) -> u64 {
+        let settled = self.settled.load(SeqCst);
+        self.accepted.load(SeqCst).saturating_sub(settled)
+    }
+}
+
+impl Tally {
+    /// Counts one delivery in. To be called before anybody can settle it.
+    pub fn accept(&self) {
+        self.counts.accepted.fetch_add(1, SeqCst);
+    }
+
+    /// Counts one delivery out. What handling it has published must have been accepted by now.
+    pub fn settle(&self) {
+        let settled = self.counts.settled.fetch_add(1, SeqCst) + 1;
+        if self.shared.watchers.load(SeqCst) > 0 && settled == self.counts.accepted.load(SeqCst) {
+            self.shared.idle.notify_waiters();
+        }
+    }
+
+    /// How many deliveries of this subscription are accepted and not settled.
+    pub fn count(&self) -> u64 {
+        self.counts.open()
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let mut tallies = self.shared.tallies();
+        tallies
+            .live
+            .retain(|counts| !Arc::ptr_eq(counts, &self.counts));
+        tallies.retired += self.counts.accepted.load(SeqCst);
+        drop(tallies);
+        self.shared.idle.notify_waiters();
+    }
+}
+
+/// Asks for notice while it lives.
+struct Watching<'a>(&'a Shared);
+
+impl<'a> Watching<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.watchers.fetch_add(1, SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, SeqCst);
+    }
+}

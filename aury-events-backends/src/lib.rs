@@ -1,0 +1,36 @@
+//! The transports of [aury-events](https://docs.rs/aury-events): what travels, and how.
+//!
+//! Applications depend on `aury-events`, which re-exports what they need from here. This crate is for those who
+//! write a backend of their own, and it reads in this order:
+//!
+//! - [`envelope`]: an [`Envelope`] is [`Metadata`] and a [`Payload`];
+//! - [`backend`]: the [`Backend`] trait, with what a backend is told ([`SubscriptionSpec`], [`Outgoing`]) and what it
+//!   promises ([`Capabilities`]);
+//! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
+//! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
+//! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
+//! - [`memory`]: the backend inside one process, and the model for the others.
+
+pub mod backend;
+pub mod config;
+pub mod delivery;
+pub mod envelope;
+pub mod error;
+pub mod in_flight;
+pub mod maybe_ready;
+pub mod memory;
+pub mod registry;
+
+#[doc(inline)]
+pub use crate::{
+    backend::{
+        Backend, Capabilities, Health, Origin, Outgoing, SubscriptionHealth, SubscriptionSpec,
+    },
+    config::BackendConfig,
+    delivery::{Cancel, Consumer, DeadLetter, DeadLetterReason, Delivery, Settle, Settlement},
+    envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+    registry::BackendFactory,
+};

@@ -1,0 +1,179 @@
+//! The backend inside one process.
+//!
+//! An event is handed to the queue of every subscriber that listens to it: one counted reference each, nothing
+//! serialised. Queues are bounded. When one is full, the publisher waits for a place in it, after the other
+//! subscribers have been served; a handler that publishes never waits (see [`Origin::Handler`]). `publish` is `Ok` when
+//! the event is in every queue, at once for an event that nobody listens to. What the process holds is gone when the
+//! process dies.
+
+mod dead_letters;
+mod queue;
+mod routes;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use self::{
+    dead_letters::Ring,
+    queue::{Queue, QueueConsumer},
+    routes::Routes,
+};
+use crate::{
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    config::BackendConfig,
+    delivery::{Consumer, DeadLetter},
+    envelope::Envelope,
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+    registry::{BackendFactory, Connect},
+};
+
+inventory::submit! { BackendFactory::new("memory", CAPABILITIES, connect) }
+
+const CAPABILITIES: Capabilities = Capabilities::NONE.patterns();
+
+fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
+    let backend = MemoryBackend::new(&connect.config);
+    Box::pin(async { Ok(Arc::new(backend) as Arc<dyn Backend>) })
+}
+
+/// The backend inside one process: see the [module](self).
+#[derive(Debug)]
+pub struct MemoryBackend {
+    routes: RwLock<Routes>,
+    in_flight: InFlight,
+    dead_letters: Arc<Ring>,
+    queue_capacity: usize,
+}
+
+impl MemoryBackend {
+    /// A backend without subscribers, with queues of `config.queue_capacity` events.
+    pub fn new(config: &BackendConfig) -> Self {
+        Self {
+            routes: RwLock::default(),
+            in_flight: InFlight::default(),
+            dead_letters: Arc::default(),
+            queue_capacity: config.queue_capacity,
+        }
+    }
+
+    fn routes(&self) -> RwLockReadGuard<'_, Routes> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn routes_mut(&self) -> RwLockWriteGuard<'_, Routes> {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a place in the queues that were full, one after the other: the event is in all others already.
+    async fn publish_when_free(
+        &self,
+        full: Vec<(Arc<Queue>, Envelope)>,
+    ) -> Result<(), BackendError> {
+        let waiting: Vec<_> = full
+            .into_iter()
+            .map(|(queue, envelope)| queue.push_when_free(envelope))
+            .collect();
+        for place in waiting {
+            // A queue that ends meanwhile belongs to a subscriber that has left.
+            if place.await.is_err() && self.routes().is_closed() {
+                return Err(BackendError::Closed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        let Outgoing { envelope, origin } = event;
+        let mut routes = self.routes();
+        if !routes.takes(origin) {
+            return MaybeReady::ready(Err(BackendError::Closed));
+        }
+        let queues = loop {
+            match routes.resolved(envelope.metadata.name()) {
+                Some(queues) => break queues,
+                None => {
+                    drop(routes);
+                    self.routes_mut().resolve(envelope.metadata.name());
+                    routes = self.routes();
+                }
+            }
+        };
+        let Some((last, others)) = queues.split_last() else {
+            return MaybeReady::ready(Ok(()));
+        };
+
+        let mut full = Vec::new();
+        let mut offer = |queue: &Arc<Queue>, envelope| {
+            if let Err(envelope) = queue.offer(envelope, origin) {
+                full.push((Arc::clone(queue), *envelope));
+            }
+        };
+        for queue in others {
+            offer(queue, envelope.clone());
+        }
+        offer(last, envelope);
+        drop(routes);
+
+        if full.is_empty() {
+            MaybeReady::ready(Ok(()))
+        } else {
+            MaybeReady::pending(self.publish_when_free(full))
+        }
+    }
+
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
+        Box::pin(async move {
+            let mut routes = self.routes_mut();
+            if !routes.takes(Origin::Application) {
+                return Err(BackendError::Closed);
+            }
+            let queue = Arc::new(Queue::new(
+                spec.subscriber,
+                self.queue_capacity,
+                self.in_flight.tally(),
+                Arc::clone(&self.dead_letters),
+            ));
+            routes.add(spec.topic, Arc::clone(&queue));
+            Ok(Box::new(QueueConsumer::new(queue)) as Box<dyn Consumer>)
+        })
+    }
+
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
+        Box::pin(async { Ok(self.dead_letters.list()) })
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    fn drain(&self) {
+        self.routes_mut().drain();
+    }
+
+    fn health(&self) -> Health {
+        let routes = self.routes();
+        Health::new(
+            routes.takes(Origin::Application),
+            routes.queues().map(|queue| queue.health()).collect(),
+        )
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(async {
+            for queue in self.routes_mut().close() {
+                queue.close();
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! From the tokens of a type to an [`Event`]: every mistake a user can make is found here.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use syn::{
+    Attribute, Data, DataEnum, DataStruct, DeriveInput, Error, Field, GenericParam, Generics,
+    LitInt, LitStr, Meta, Result, ext::IdentExt as _,
+};
+
+use super::{Event, Key};
+use crate::{dotted::dotted, errors::Errors, name, options::Options};
+
+/// The event that the type is meant to be; `None` when a type of its kind cannot be one.
+pub(super) fn parse(input: TokenStream, errors: &Errors) -> Option<Event> {
+    let DeriveInput {
+        attrs,
+        ident,
+        generics,
+        data,
+        ..
+    } = errors.keep(syn::parse2(input))?;
+
+    let mut options = read_options(&attrs, "name = \"order.created\"", errors);
+    let event = Event {
+        name: name(&ident, &mut options, errors),
+        version: options.number("version", 2, version),
+        bus: options.string("bus", "domain", name::bus_name),
+        krate: options.krate(),
+        key: key(&data, errors),
+        ident,
+    };
+    options.refuse(
+        "key",
+        "`key` marks a field: write `#[event(key)]` above the field",
+    );
+    options.finish();
+
+    let is_one_fact = errors.keep(one_fact(&generics));
+    let is_serializable = errors.keep(no_union(&data));
+    is_one_fact.and(is_serializable).map(|()| event)
+}
+
+fn read_options<'e>(attrs: &[Attribute], example: &str, errors: &'e Errors) -> Options<'e> {
+    let mut options = Options::new(errors);
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident("event")) {
+        match &attr.meta {
+            Meta::List(list) => options.read(list.tokens.clone()),
+            other => {
+                let message = format!("options go in parentheses: write `#[event({example})]`");
+                errors.add(Error::new_spanned(other, message));
+            }
+        }
+    }
+    options
+}
+
+fn name(ident: &Ident, options: &mut Options<'_>, errors: &Errors) -> LitStr {
+    let written = options.has("name");
+    let name = options.string("name", "order.created", name::event_name);
+    match written {
+        true => name,
+        false => errors.keep(derived_name(ident)),
+    }
+    // Stands in where an error has been reported.
+    .unwrap_or_else(|| LitStr::new("", ident.span()))
+}
+
+fn derived_name(ident: &Ident) -> Result<LitStr> {
+    let type_name = ident.unraw().to_string();
+    match dotted(&type_name) {
+        Some(name) => name::event_name(LitStr::new(&name, ident.span())),
+        None => Err(Error::new(
+            ident.span(),
+            format!(
+                "no event name can be derived from `{type_name}`: \
+                 write one, `#[event(name = \"order.created\")]`"
+            ),
+        )),
+    }
+}
+
+fn version(number: LitInt) -> Result<u32> {
+    match number.base10_parse() {
+        Ok(0) => Err(Error::new(
+            number.span(),
+            "versions start at 1, which is the default",
+        )),
+        Ok(version) => Ok(version),
+        Err(_) => Err(Error::new(
+            number.span(),
+            format!("a version is at most {}", u32::MAX),
+        )),
+    }
+}
+
+fn key(data: &Data, errors: &Errors) -> Option<Key> {
+    match data {
+        Data::Struct(data) => struct_key(data, errors),
+        Data::Enum(data) => {
+            refuse_enum_key(data, errors);
+            None
+        }
+        Data::Union(_) => None,
+    }
+}
+
+fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
+    let mut key: Option<Key> = None;
+    for (member, field) in data.fields.members().zip(&data.fields) {
+        let Some(mark) = key_mark(field, errors) else {
+            continue;
+        };
+        match &key {
+            None => {
+                key = Some(Key {
+                    field: member,
+                    ty: field.ty.clone(),
+                })
+            }
+            Some(Key { field, .. }) => {
+                let field = quote!(#field);
+                let message = format!("an event has one key, and `{field}` is it already");
+                errors.add(Error::new(mark.span(), message));
+            }
+        }
+    }
+    key
+}
+
+fn refuse_enum_key(data: &DataEnum, errors: &Errors) {
+    for variant in &data.variants {
+        for attr in variant
+            .attrs
+            .iter()
+            .filter(|attr| attr.path().is_ident("event"))
+        {
+            let message = "a variant takes no options: they belong on the enum";
+            errors.add(Error::new_spanned(attr, message));
+        }
+        for mark in variant
+            .fields
+            .iter()
+            .filter_map(|field| key_mark(field, errors))
+        {
+            let message = "the key of an enum is not one field: move what all variants have in \
+                           common to a struct around it, or implement `Event` by hand";
+            errors.add(Error::new(mark.span(), message));
+        }
+    }
+}
+
+/// Where a field is marked `#[event(key)]`.
+fn key_mark(field: &Field, errors: &Errors) -> Option<Ident> {
+    let mut options = read_options(&field.attrs, "key", errors);
+    let mark = options.flag("key");
+    for name in ["name", "version", "bus", "crate"] {
+        options.refuse(
+            name,
+            &format!("`{name}` is not of a field: write it above the type"),
+        );
+    }
+    options.finish();
+    mark
+}
+
+fn one_fact(generics: &Generics) -> Result<()> {
+    let is_lifetime = |param: &GenericParam| matches!(param, GenericParam::Lifetime(_));
+    let message = match generics.params.iter().all(is_lifetime) {
+        _ if generics.params.is_empty() => return Ok(()),
+        true => {
+            "an event owns its data, since it outlives the code that publishes it: \
+             use `String` in place of `&str`, `Vec<T>` in place of `&[T]`"
+        }
+        false => "an event is one fact with one name: write a type without parameters for each",
+    };
+    Err(Error::new_spanned(generics, message))
+}
+
+fn no_union(data: &Data) -> Result<()> {
+    match data {
+        Data::Union(data) => Err(Error::new_spanned(
+            data.union_token,
+            "a union cannot be serialized: make the event a struct or an enum",
+        )),
+        _ => Ok(()),
+    }
+}

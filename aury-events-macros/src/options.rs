@@ -1,0 +1,371 @@
+//! Lists of options, as in `#[subscribe(bus = "domain", durable)]`.
+//!
+//! A list is read once, whatever its options mean; the item that owns it then takes the options it
+//! knows, one by one. So an option is declared by the line that takes it, and what nobody has taken
+//! in the end is unknown.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{
+    Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Path, Result, Token,
+    ext::IdentExt as _,
+    parse::{ParseStream, Parser as _, discouraged::Speculative as _},
+    parse_quote,
+};
+
+use crate::{errors::Errors, nearest::nearest};
+
+/// The options written on one item, until they are taken.
+pub(crate) struct Options<'errors> {
+    given: Vec<Given>,
+    /// Tokens that stand where an option's name should.
+    strays: Vec<TokenTree>,
+    /// The names that were asked for, which are the valid ones.
+    known: Vec<&'static str>,
+    errors: &'errors Errors,
+}
+
+struct Given {
+    name: Ident,
+    value: Value,
+}
+
+enum Value {
+    /// `name`
+    Absent,
+    /// `name = value`
+    Expr(Expr),
+    /// What no option takes: `name = order.*`, `name["x"]`.
+    Unreadable(TokenStream),
+}
+
+impl<'errors> Options<'errors> {
+    pub(crate) fn new(errors: &'errors Errors) -> Self {
+        Options {
+            given: Vec::new(),
+            strays: Vec::new(),
+            known: Vec::new(),
+            errors,
+        }
+    }
+
+    /// Reads one list; an item may have several, which count as one.
+    pub(crate) fn read(&mut self, list: TokenStream) {
+        let errors = self.errors;
+        let read = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                match input.call(Ident::parse_any) {
+                    Ok(name) => self.add(Given {
+                        name,
+                        value: value(input)?,
+                    }),
+                    Err(_) => self
+                        .strays
+                        .extend(tokens_before_comma(input)?.into_iter().next()),
+                }
+                errors.keep(end_of_option(input));
+            }
+            Ok(())
+        };
+        errors.keep(read.parse2(list));
+    }
+
+    fn add(&mut self, given: Given) {
+        if self.given.iter().any(|earlier| earlier.name == given.name) {
+            let message = format!("`{}` is given twice: keep one of them", given.name);
+            self.errors.add(Error::new(given.name.span(), message));
+        } else {
+            self.given.push(given);
+        }
+    }
+
+    /// Whether the option is there and not yet taken, be its value right or wrong.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|given| given.name == name)
+    }
+
+    /// `name = "example"`, with the rules for what the string says.
+    pub(crate) fn string<T>(
+        &mut self,
+        name: &'static str,
+        example: &str,
+        parse: impl FnOnce(LitStr) -> Result<T>,
+    ) -> Option<T> {
+        self.value(
+            name,
+            "a string",
+            &format!("{example:?}"),
+            |value| match value {
+                Expr::Lit(ExprLit {
+                    lit: Lit::Str(text),
+                    ..
+                }) => Some(parse(text)),
+                _ => None,
+            },
+        )
+    }
+
+    /// `name = 2`, with the rules for the number.
+    pub(crate) fn number<T>(
+        &mut self,
+        name: &'static str,
+        example: u32,
+        parse: impl FnOnce(LitInt) -> Result<T>,
+    ) -> Option<T> {
+        self.value(
+            name,
+            "a whole number",
+            &example.to_string(),
+            |value| match value {
+                Expr::Lit(ExprLit {
+                    lit: Lit::Int(number),
+                    ..
+                }) => Some(parse(number)),
+                _ => None,
+            },
+        )
+    }
+
+    /// `name = path::to::something`
+    pub(crate) fn path(&mut self, name: &'static str, example: &str) -> Option<Path> {
+        self.value(name, "a path", example, |value| match value {
+            Expr::Path(ExprPath {
+                qself: None, path, ..
+            }) => Some(Ok(path)),
+            _ => None,
+        })
+    }
+
+    /// `name = |argument| ..` or `name = path::to::function`
+    pub(crate) fn function(&mut self, name: &'static str, example: &str) -> Option<Expr> {
+        self.value(
+            name,
+            "a closure or a function's path",
+            example,
+            |value| match value {
+                Expr::Closure(_) | Expr::Path(_) => Some(Ok(value)),
+                _ => None,
+            },
+        )
+    }
+
+    /// `name`, by itself; the identifier tells where it stands.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<Ident> {
+        let Given { name, value } = self.take(name)?;
+        if let Some(tokens) = value.tokens() {
+            let message = format!("`{name}` takes no value: write `{name}`, or leave it out");
+            self.errors.add(Error::new_spanned(tokens, message));
+        }
+        Some(name)
+    }
+
+    /// `crate = path`: where the user's crate finds aury-events, for those who re-export it.
+    pub(crate) fn krate(&mut self) -> Path {
+        self.path("crate", "path::to::aury_events")
+            .unwrap_or_else(|| parse_quote!(::aury_events))
+    }
+
+    /// Says why an option that users may well try does not belong here.
+    pub(crate) fn refuse(&mut self, name: &'static str, why: &str) {
+        if let Some(given) = self.take_unlisted(name) {
+            self.errors.add(Error::new(given.name.span(), why));
+        }
+    }
+
+    /// Reports what nobody has taken.
+    pub(crate) fn finish(self) {
+        let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
+        let known = format!("valid options: {}", known.join(", "));
+        for stray in self.strays {
+            let message = format!("expected `option = value`\n{known}");
+            self.errors.add(Error::new(stray.span(), message));
+        }
+        for Given { name, .. } in self.given {
+            let hint = nearest(&name.to_string(), &self.known)
+                .map(|near| format!(": did you mean `{near}`?"))
+                .unwrap_or_default();
+            let message = format!("unknown option `{name}`{hint}\n{known}");
+            self.errors.add(Error::new(name.span(), message));
+        }
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        example: &str,
+        read: impl FnOnce(Expr) -> Option<Result<T>>,
+    ) -> Option<T> {
+        let Given { name, value } = self.take(name)?;
+        let wrong = match value {
+            Value::Expr(value) => {
+                let tokens = value.to_token_stream();
+                match read(ungrouped(value)) {
+                    Some(result) => return self.errors.keep(result),
+                    None => tokens,
+                }
+            }
+            Value::Absent => quote!(#name),
+            Value::Unreadable(tokens) => tokens,
+        };
+        let message = format!("`{name}` takes {expected}: write `{name} = {example}`");
+        self.errors.add(Error::new_spanned(wrong, message));
+        None
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Given> {
+        self.known.push(name);
+        self.take_unlisted(name)
+    }
+
+    fn take_unlisted(&mut self, name: &str) -> Option<Given> {
+        let index = self.given.iter().position(|given| given.name == name)?;
+        Some(self.given.remove(index))
+    }
+}
+
+impl Value {
+    fn tokens(&self) -> Option<TokenStream> {
+        match self {
+            Value::Absent => None,
+            Value::Expr(value) => Some(value.to_token_stream()),
+            Value::Unreadable(tokens) => Some(tokens.clone()),
+        }
+    }
+}
+
+/// What an option's name is followed by.
+fn value(input: ParseStream<'_>) -> Result<Value> {
+    let assigned = input.parse::<Option<Token![=]>>()?.is_some();
+    if input.is_empty() || input.peek(Token![,]) {
+        return Ok(Value::Absent);
+    }
+    // A closure holds commas of its own, so an expression is tried before looking for the comma.
+    let ahead = input.fork();
+    match ahead.parse::<Expr>() {
+        Ok(value) if assigned => {
+            input.advance_to(&ahead);
+            Ok(Value::Expr(value))
+        }
+        _ => Ok(Value::Unreadable(tokens_before_comma(input)?)),
+    }
+}
+
+/// Steps over the comma, and over whatever stands before it and belongs to no option.
+fn end_of_option(input: ParseStream<'_>) -> Result<()> {
+    let surplus = tokens_before_comma(input)?;
+    input.parse::<Option<Token![,]>>()?;
+    match surplus.into_iter().next() {
+        Some(token) => Err(Error::new(token.span(), "expected `,` before this")),
+        None => Ok(()),
+    }
+}
+
+fn tokens_before_comma(input: ParseStream<'_>) -> Result<TokenStream> {
+    let mut tokens = TokenStream::new();
+    while !input.is_empty() && !input.peek(Token![,]) {
+        tokens.extend([input.parse::<TokenTree>()?]);
+    }
+    Ok(tokens)
+}
+
+/// The expression itself, when a `macro_rules!` macro passed it on in an invisible group.
+fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Taken {
+        bus: Option<String>,
+        durable: bool,
+        messages: Vec<String>,
+    }
+
+    fn take(list: TokenStream) -> Taken {
+        let errors = Errors::default();
+        let mut options = Options::new(&errors);
+        options.read(list);
+        let bus = options.string("bus", "domain", |text| Ok(text.value()));
+        let durable = options.flag("durable").is_some();
+        options.function("when", "|event| event.amount > 100.0");
+        options.finish();
+        Taken {
+            bus,
+            durable,
+            messages: errors.messages(),
+        }
+    }
+
+    #[test]
+    fn options_come_in_any_order_and_with_a_trailing_comma() {
+        let taken = take(quote!(durable, when = |a, b| a, bus = "domain",));
+        assert_eq!(taken.bus.as_deref(), Some("domain"));
+        assert!(taken.durable);
+        assert!(taken.messages.is_empty());
+        assert!(take(quote!()).messages.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_option_is_answered_with_the_valid_ones() {
+        assert_eq!(
+            take(quote!(buss = "domain")).messages,
+            ["unknown option `buss`: did you mean `bus`?\nvalid options: `bus`, `durable`, `when`"],
+        );
+        assert_eq!(
+            take(quote!(OrderCreated)).messages,
+            ["unknown option `OrderCreated`\nvalid options: `bus`, `durable`, `when`"],
+        );
+        assert_eq!(
+            take(quote!("order.created")).messages,
+            ["expected `option = value`\nvalid options: `bus`, `durable`, `when`"],
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_answered_with_a_right_one() {
+        for list in [
+            quote!(bus),
+            quote!(bus =),
+            quote!(bus = 7),
+            quote!(bus = domain),
+            quote!(bus = order.*),
+            quote!(bus("domain")),
+            quote!(bus: "domain"),
+        ] {
+            assert_eq!(
+                take(list).messages,
+                ["`bus` takes a string: write `bus = \"domain\"`"]
+            );
+        }
+        assert_eq!(
+            take(quote!(durable = true)).messages,
+            ["`durable` takes no value: write `durable`, or leave it out"],
+        );
+    }
+
+    #[test]
+    fn every_mistake_in_a_list_is_reported() {
+        assert_eq!(
+            take(quote!(bus = "a" durable, bus = "b", durable(1), other)).messages,
+            [
+                "expected `,` before this",
+                "`bus` is given twice: keep one of them",
+                "`durable` takes no value: write `durable`, or leave it out",
+                "unknown option `other`\nvalid options: `bus`, `durable`, `when`",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_macro_in_an_invisible_group() {
+        let text: TokenTree =
+            proc_macro2::Group::new(proc_macro2::Delimiter::None, quote!("domain")).into();
+        assert_eq!(take(quote!(bus = #text)).bus.as_deref(), Some("domain"));
+    }
+}

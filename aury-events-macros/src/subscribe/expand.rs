@@ -1,0 +1,190 @@
+//! From a [`Subscriber`] to an implementation of `aury_events::__private::Subscriber`, entered in
+//! the list that start-up reads.
+//!
+//! Where the runtime has a bound on one of the user's types, that type is repeated as it stands in
+//! the signature: the compiler then blames it there when it does not meet the bound.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{ext::IdentExt as _, spanned::Spanned as _};
+
+use super::{Passed, Subscriber, Topic, parameter::find_impl};
+
+pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
+    let Subscriber {
+        krate,
+        conditions,
+        function,
+        ..
+    } = &subscriber;
+    let name = function.unraw().to_string();
+    let path = quote!(::core::concat!(::core::module_path!(), "::", #name));
+    let id = subscriber
+        .name
+        .as_ref()
+        .map_or_else(|| path.clone(), ToTokens::to_token_stream);
+    // The line of the function's name, not that of the attribute above its documentation.
+    let location = quote_spanned!(function.span()=> ::core::file!(), ::core::line!());
+    let bus = subscriber.bus();
+    let topic = subscriber.topic();
+    let options = subscriber.options();
+    let input = subscriber.input();
+    let needs = subscriber.needs();
+    let accepts = subscriber.accepts();
+    let call = subscriber.call();
+
+    quote! {
+        #(#conditions)*
+        const _: () = {
+            enum __AurySubscriber {}
+
+            impl #krate::__private::Subscriber for __AurySubscriber {
+                const ID: &'static str = #id;
+                const PATH: &'static str = #path;
+                const LOCATION: #krate::__private::Location =
+                    #krate::__private::Location::new(#location);
+                const BUS: &'static str = #bus;
+                const TOPIC: #krate::__private::StaticTopic = #topic;
+                const OPTIONS: #krate::__private::Options = #options;
+                type Input = #input;
+                #needs
+                #accepts
+                #call
+            }
+
+            #krate::__private::inventory::submit! {
+                #krate::__private::SubscriberEntry::of::<__AurySubscriber>()
+            }
+        };
+    }
+}
+
+impl Subscriber {
+    fn bus(&self) -> TokenStream {
+        let krate = &self.krate;
+        match (&self.bus, &self.topic) {
+            (Some(bus), _) => quote!(#bus),
+            (None, Topic::Event { ty, .. }) => quote!(<#ty as #krate::Event>::BUS),
+            (None, Topic::Pattern(_)) => quote!(#krate::__private::DEFAULT_BUS),
+        }
+    }
+
+    fn topic(&self) -> TokenStream {
+        let krate = &self.krate;
+        match &self.topic {
+            Topic::Event { ty, .. } => quote!(#krate::__private::StaticTopic::event::<#ty>()),
+            Topic::Pattern(pattern) => quote!(#krate::__private::StaticTopic::pattern(#pattern)),
+        }
+    }
+
+    fn options(&self) -> TokenStream {
+        let krate = &self.krate;
+        let durable = self.durable.then(|| quote!(.durable()));
+        quote!(#krate::__private::Options::new() #durable)
+    }
+
+    /// The form in which the runtime hands the event over.
+    fn input(&self) -> TokenStream {
+        let krate = &self.krate;
+        match &self.topic {
+            Topic::Event { ty, .. } => quote_spanned!(ty.span()=> ::std::sync::Arc<#ty>),
+            Topic::Pattern(_) => quote!(#krate::AnyEvent),
+        }
+    }
+
+    /// What the function is to be asked with whether it wants an event.
+    fn event(&self) -> TokenStream {
+        let krate = &self.krate;
+        match &self.topic {
+            Topic::Event { ty, .. } => quote!(#ty),
+            Topic::Pattern(_) => quote!(#krate::AnyEvent),
+        }
+    }
+
+    fn needs(&self) -> Option<TokenStream> {
+        let Subscriber {
+            krate, extractors, ..
+        } = self;
+        if extractors.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            fn needs(needs: &mut #krate::Needs) {
+                #( <#extractors as #krate::FromContext>::needs(needs); )*
+            }
+        })
+    }
+
+    fn accepts(&self) -> Option<TokenStream> {
+        let condition = self.when.as_ref()?;
+        let event = self.event();
+        let (input, when) = (local("input"), local("when"));
+        Some(quote! {
+            fn accepts(#input: &Self::Input) -> bool {
+                let #when: fn(&#event) -> bool = #condition;
+                #when(#input)
+            }
+        })
+    }
+
+    fn call(&self) -> TokenStream {
+        let Subscriber {
+            krate,
+            function,
+            extractors,
+            ..
+        } = self;
+        let input = local("input");
+        let event = match &self.topic {
+            Topic::Event {
+                passed: Passed::ByValue,
+                ty,
+            } => {
+                quote!(#krate::__private::owned::<#ty>(#input))
+            }
+            Topic::Event {
+                passed: Passed::Shared,
+                ..
+            } => quote!(#input),
+            Topic::Event {
+                passed: Passed::ByReference,
+                ..
+            }
+            | Topic::Pattern(_) => {
+                quote!(&#input)
+            }
+        };
+        let extracted: Vec<_> = (0..extractors.len())
+            .map(|index| local(&format!("extracted{index}")))
+            .collect();
+        let output = self.output();
+        // When the future is not `Send`, the function's name is where to say so.
+        quote_spanned! {function.span()=>
+            fn call(
+                #input: Self::Input,
+            ) -> impl ::core::future::Future<Output = #krate::__private::HandlerResult>
+            + ::core::marker::Send {
+                async move {
+                    #( let #extracted = #krate::__private::extract::<#extractors>()?; )*
+                    <#output as #krate::__private::IntoHandlerResult>::into_handler_result(
+                        #function(#event, #(#extracted),*).await
+                    )
+                }
+            }
+        }
+    }
+
+    /// The function's return type, as far as it can be named.
+    fn output(&self) -> TokenStream {
+        match &self.output {
+            None => quote!(()),
+            Some(output) if find_impl(output.to_token_stream()).is_some() => quote!(_),
+            Some(output) => quote!(#output),
+        }
+    }
+}
+
+/// A variable that no expression of the user can mean.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}

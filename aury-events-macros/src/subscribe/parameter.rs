@@ -1,0 +1,164 @@
+//! What the types of a function's parameters say, going by how they are written.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type, TypeReference};
+
+use super::Passed;
+
+/// A function's first parameter.
+pub(super) enum Input {
+    Event { ty: Type, passed: Passed },
+    AnyEvent(Type),
+}
+
+/// The first parameter: the event.
+pub(super) fn input(ty: &Type) -> Result<Input> {
+    refuse_impl_trait(ty)?;
+    match ungrouped(ty) {
+        Type::Reference(reference) => borrowed(reference),
+        owned if is_any_event(owned) => Err(any_event_is_lent(ty)),
+        owned => match arc_of(owned) {
+            Some(shared) if is_any_event(shared) => Err(any_event_is_lent(ty)),
+            Some(shared) => event(shared, Passed::Shared),
+            None => event(owned, Passed::ByValue),
+        },
+    }
+}
+
+/// A further parameter: an extractor.
+pub(super) fn extractor(ty: &Type) -> Result<Type> {
+    refuse_impl_trait(ty)?;
+    match ungrouped(ty) {
+        Type::Reference(TypeReference { elem, .. }) => Err(Error::new_spanned(
+            ty,
+            format!(
+                "only the event, the first parameter, comes as a reference: take `{}`",
+                elem.to_token_stream(),
+            ),
+        )),
+        owned => Ok(owned.clone()),
+    }
+}
+
+fn borrowed(reference: &TypeReference) -> Result<Input> {
+    let TypeReference {
+        and_token,
+        lifetime,
+        mutability,
+        elem,
+        ..
+    } = reference;
+    let refuse = |culprit: TokenStream, why: &str| {
+        let lent = elem.to_token_stream();
+        Err(Error::new_spanned(
+            culprit,
+            format!("{why}: take `&{lent}`"),
+        ))
+    };
+    if mutability.is_some() {
+        return refuse(
+            quote!(#and_token #lifetime #mutability),
+            "events are immutable",
+        );
+    }
+    if lifetime
+        .as_ref()
+        .is_some_and(|lifetime| lifetime.ident != "_")
+    {
+        return refuse(quote!(#lifetime), "an event is lent for one call");
+    }
+    match ungrouped(elem) {
+        Type::Slice(slice) => Err(Error::new_spanned(
+            reference,
+            format!(
+                "a subscriber takes one event at a time: take `&{}`",
+                slice.elem.to_token_stream()
+            ),
+        )),
+        shared if arc_of(shared).is_some() => Err(Error::new_spanned(
+            and_token,
+            format!(
+                "an `Arc` is passed on as it is: take `{}`",
+                shared.to_token_stream()
+            ),
+        )),
+        any if is_any_event(any) => Ok(Input::AnyEvent(Type::Reference(reference.clone()))),
+        lent => event(lent, Passed::ByReference),
+    }
+}
+
+/// Only a type with a name can be an event.
+fn event(ty: &Type, passed: Passed) -> Result<Input> {
+    match ungrouped(ty) {
+        Type::Path(_) | Type::Macro(_) => Ok(Input::Event {
+            ty: ty.clone(),
+            passed,
+        }),
+        _ => Err(Error::new_spanned(
+            ty,
+            "a subscriber's first parameter is its event: \
+             take `E`, `&E` or `Arc<E>` of a type `E` that derives `Event`",
+        )),
+    }
+}
+
+fn any_event_is_lent(ty: &Type) -> Error {
+    Error::new_spanned(
+        ty,
+        "an event that a pattern matched is lent for one call: take `&AnyEvent`",
+    )
+}
+
+fn is_any_event(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == "AnyEvent")
+}
+
+/// The `E` of `Arc<E>`.
+fn arc_of(ty: &Type) -> Option<&Type> {
+    let PathSegment { ident, arguments } = last_segment(ty)?;
+    let PathArguments::AngleBracketed(arguments) = arguments else {
+        return None;
+    };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(shared)) if ident == "Arc" && arguments.args.len() == 1 => {
+            Some(shared)
+        }
+        _ => None,
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ungrouped(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// The type itself, out of parentheses and the invisible groups that `macro_rules!` passes on.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        ty => ty,
+    }
+}
+
+fn refuse_impl_trait(ty: &Type) -> Result<()> {
+    match find_impl(ty.to_token_stream()) {
+        Some(token) => Err(Error::new(
+            token.span(),
+            "a subscriber cannot be generic, and `impl` makes it so: name the type",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The first `impl` in a type, however deep.
+pub(super) fn find_impl(ty: TokenStream) -> Option<Ident> {
+    ty.into_iter().find_map(|token| match token {
+        TokenTree::Ident(ident) if ident == "impl" => Some(ident),
+        TokenTree::Group(group) => find_impl(group.stream()),
+        _ => None,
+    })
+}

@@ -1,0 +1,249 @@
+//! How a manager is described and started.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aury_events_backends::{BackendFactory, envelope::SharedStr, registry::Connect};
+use once_cell::sync::Lazy;
+
+use crate::{
+    DEFAULT_BUS,
+    bus::BusCore,
+    catalogue::Catalogue,
+    config::{BusConfig, ConfigProblem, Environment, SubscriberFilter, check_service},
+    error::{Error, SubscribeError},
+    extract::States,
+    global,
+    manager::{EventBusManager, ManagerCore},
+    startup::{self, Plan, Problem, StartError},
+    subscriber::SubscriberEntry,
+};
+
+/// How many events may precede one in its chain, unless said otherwise.
+const MAX_HOPS: u16 = 64;
+
+/// Describes an [`EventBusManager`]: its buses, its state, and which subscribers it runs.
+///
+/// Made by [`EventBusManager::builder`]. Without further calls, it is a `default` bus inside the process with all
+/// subscribers that are linked into the program.
+#[derive(Debug, Default)]
+#[must_use = "nothing happens until `start` or `init` is called and awaited"]
+pub struct EventBusManagerBuilder {
+    buses: BTreeMap<String, BusConfig>,
+    states: States,
+    service: Option<String>,
+    source: Option<String>,
+    max_hops: Option<u16>,
+    subscribers: Option<String>,
+    from_env: bool,
+}
+
+impl EventBusManagerBuilder {
+    /// Adds a bus, or replaces the one of that name.
+    pub fn bus(mut self, name: impl Into<String>, config: BusConfig) -> Self {
+        self.buses.insert(name.into(), config);
+        self
+    }
+
+    /// Gives a value that subscribers take as [`State<T>`](crate::State): one of each type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.add(value);
+        self
+    }
+
+    /// Sets the service that this process belongs to: all processes of one application. Default: the binary's name.
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.service = Some(name.into());
+        self
+    }
+
+    /// Sets what events carry as their source. Default: `/` and the service.
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Sets how many events may precede one in its chain, before it is taken for a loop. Default: 64.
+    pub fn max_hops(mut self, hops: u16) -> Self {
+        self.max_hops = Some(hops);
+        self
+    }
+
+    /// Selects the subscribers to run by their ids: globs separated by commas, in which `*` stands for any run of
+    /// characters; `none` for a process that only publishes. Default: `*`.
+    pub fn subscribers(mut self, globs: impl Into<String>) -> Self {
+        self.subscribers = Some(globs.into());
+        self
+    }
+
+    /// Adds what the process's environment says; it wins over what code says, a bus as a whole. See [`BusConfig`]
+    /// for the variables.
+    pub fn from_env(mut self) -> Self {
+        self.from_env = true;
+        self
+    }
+
+    /// Starts the manager. When it returns, every subscription is live: an event published next is not missed.
+    ///
+    /// Dropping the future before ends what had been started.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its place.
+    pub async fn start(mut self) -> Result<EventBusManager, StartError> {
+        let mut problems = Vec::new();
+        if self.from_env {
+            problems.extend(self.apply(Environment::from_process()));
+        }
+        self.buses
+            .entry(DEFAULT_BUS.to_owned())
+            .or_insert_with(BusConfig::memory);
+        let service = self.service.take().unwrap_or_else(name_of_binary);
+        problems.extend(check_service(&service));
+
+        let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
+        let subscribers = startup::selected(&filter);
+        let plan = Plan {
+            buses: &self.buses,
+            subscribers: &subscribers,
+            states: &self.states,
+        };
+        let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
+        problems.extend(plan.problems());
+        StartError::unless_none(problems)?;
+
+        let starting = Starting(Some(
+            self.connect(service, Catalogue::of(&subscribers)).await?,
+        ));
+        starting.subscribe(&subscribers).await?;
+        startup::report(subscribers.len(), &filter);
+        Ok(starting.done())
+    }
+
+    /// Starts the manager and makes it the process's own: that of [`aury_events::publish`](crate::publish).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); and when the process has its manager already.
+    pub async fn init(self) -> Result<EventBusManager, Error> {
+        global::init(self).await
+    }
+
+    /// Takes over what the environment says; gives what is wrong with it.
+    fn apply(&mut self, environment: Environment) -> Vec<ConfigProblem> {
+        for warning in &environment.warnings {
+            tracing::warn!("{warning}");
+        }
+        for (name, config) in environment.buses {
+            if config.is_given() {
+                self.buses.insert(name, config);
+            }
+        }
+        self.service = environment.service.or(self.service.take());
+        self.source = environment.source.or(self.source.take());
+        self.max_hops = environment.max_hops.or(self.max_hops);
+        self.subscribers = environment.subscribers.or(self.subscribers.take());
+        environment.problems
+    }
+
+    /// Connects all buses.
+    async fn connect(
+        self,
+        service: String,
+        catalogue: Catalogue,
+    ) -> Result<EventBusManager, StartError> {
+        let service: Arc<str> = service.into();
+        let source = interned(&self.source.unwrap_or_else(|| format!("/{service}")));
+        let mut buses = Vec::new();
+        let mut problems = Vec::new();
+        for (name, config) in self.buses {
+            let name: Arc<str> = name.into();
+            let factory =
+                BackendFactory::find(config.backend_name()).expect("the plan's backends exist");
+            let connect = Connect::new(
+                Arc::clone(&name),
+                Arc::clone(&service),
+                source.clone(),
+                config.backend_config().clone(),
+            );
+            match factory.connect(connect).await {
+                Ok(backend) => buses.push(BusCore::new(name, backend, config.shutdown_limit())),
+                Err(error) => {
+                    problems.push(Problem::Backend(SubscribeError::connect(&name, error)))
+                }
+            }
+        }
+        if !problems.is_empty() {
+            for bus in &buses {
+                // The problems at hand are what the caller has to know.
+                let _ = bus.backend().close().await;
+            }
+        }
+        StartError::unless_none(problems)?;
+        Ok(EventBusManager::new(ManagerCore {
+            buses,
+            service,
+            source,
+            max_hops: self.max_hops.unwrap_or(MAX_HOPS),
+            states: self.states,
+            catalogue,
+            is_shut_down: tokio::sync::Mutex::default(),
+        }))
+    }
+}
+
+/// A manager whose subscriptions are being started. Dropped before that is done, it ends those that run.
+struct Starting(Option<EventBusManager>);
+
+impl Starting {
+    /// Starts all subscriptions.
+    async fn subscribe(&self, subscribers: &[&'static SubscriberEntry]) -> Result<(), StartError> {
+        let mut problems = Vec::new();
+        for entry in subscribers {
+            let manager = self.0.as_ref().expect("it is taken at the end alone");
+            let bus = manager
+                .get_instance(entry.bus)
+                .expect("the plan's buses exist");
+            if let Err(error) = bus.start_linked(entry).await {
+                problems.push(Problem::Backend(error));
+            }
+        }
+        StartError::unless_none(problems)
+    }
+
+    fn done(mut self) -> EventBusManager {
+        self.0.take().expect("it is taken here alone")
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(manager) = self.0.take() {
+            manager.abort();
+        }
+    }
+}
+
+/// The name of the program that runs.
+fn name_of_binary() -> String {
+    let program = std::env::current_exe().ok();
+    let name = program
+        .as_deref()
+        .and_then(|path| path.file_stem()?.to_str());
+    name.unwrap_or("aury-events").to_owned()
+}
+
+/// A text that lives as long as the process, kept once. There are as many as there are services in it: one, mostly.
+fn interned(text: &str) -> SharedStr {
+    use std::{collections::HashSet, sync::Mutex};
+    static TEXTS: Lazy<Mutex<HashSet<&'static str>>> = Lazy::new(Mutex::default);
+
+    let mut texts = TEXTS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = texts.get(text).copied().unwrap_or_else(|| {
+        let text = Box::leak(text.to_owned().into_boxed_str());
+        texts.insert(text);
+        text
+    });
+    SharedStr::from_static(known)
+}

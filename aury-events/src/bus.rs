@@ -1,0 +1,347 @@
+//! One bus: a named instance with one backend.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aury_events_backends::{
+    Backend, Consumer, EventId, EventName, Health, SubscriptionSpec, Topic, envelope::Pattern,
+};
+
+use crate::{
+    any_event::AnyEvent,
+    context::Context,
+    dead_letters::DeadLetters,
+    dispatch,
+    error::{PublishAllError, PublishError, SubscribeError},
+    event::{Event, IntoEvent},
+    manager::EventBusManager,
+    publish::{self, Publish},
+    subscriber::SubscriberEntry,
+    subscription::{Closure, EventHandler, Running, Subscription, SubscriptionInfo, TypedInput},
+};
+
+/// The name of the bus that is meant where none is named.
+pub const DEFAULT_BUS: &str = "default";
+
+/// A handle to one bus. Cheap to clone.
+///
+/// A bus belongs to an [`EventBusManager`] and is got from there; in a subscriber, it is a parameter.
+#[derive(Clone)]
+pub struct EventBus {
+    manager: EventBusManager,
+    /// Its place among the manager's buses.
+    index: usize,
+}
+
+/// A bus as its manager keeps it.
+pub(crate) struct BusCore {
+    name: Arc<str>,
+    backend: Arc<dyn Backend>,
+    shutdown_timeout: Duration,
+    running: Mutex<Vec<Running>>,
+    /// How many subscriptions were made at run time, to number them.
+    dynamic: AtomicU64,
+}
+
+impl BusCore {
+    pub(crate) fn new(
+        name: Arc<str>,
+        backend: Arc<dyn Backend>,
+        shutdown_timeout: Duration,
+    ) -> Self {
+        Self {
+            name,
+            backend,
+            shutdown_timeout,
+            running: Mutex::default(),
+            dynamic: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shutdown_timeout
+    }
+
+    pub(crate) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of an event type, checked while compiling.
+pub(crate) fn name_of<E: Event>() -> EventName {
+    const { EventName::from_static(E::NAME) }
+}
+
+impl EventBus {
+    pub(crate) fn new(manager: EventBusManager, index: usize) -> Self {
+        Self { manager, index }
+    }
+
+    fn core(&self) -> &BusCore {
+        &self.manager.buses()[self.index]
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        self.core().backend()
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        self.backend().capabilities().remote
+    }
+
+    pub(crate) fn manager(&self) -> &EventBusManager {
+        &self.manager
+    }
+
+    /// The name of the bus.
+    pub fn name(&self) -> &str {
+        self.core().name()
+    }
+
+    /// Publishes an event on this bus, whatever bus its type names.
+    ///
+    /// `Ok` means: on `memory`, that it is in the queue of every subscriber here; on `redis`, that the server took it;
+    /// on `redis-streams` and `rabbitmq`, that the server holds it and confirmed it. While the queue of a subscriber in
+    /// this process is full, an application waits for a place in it; a subscriber that publishes never does.
+    ///
+    /// A publish by a subscriber belongs to the chain of the event that it handles: the same trace and correlation id.
+    ///
+    /// Cancelling it leaves it open which subscribers the event reaches. A caller who must keep the event on error
+    /// passes an [`Arc`].
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
+        let event = event.into_event();
+        let outgoing = Context::with_current(|cause| publish::outgoing(self, event, cause))?;
+        publish::send(self, outgoing).await
+    }
+
+    /// Publishes many events of one type, in order, as fast as the backend takes them. Gives their ids in the same
+    /// order.
+    ///
+    /// # Errors
+    ///
+    /// It stops at the first failure; the error says how far it came. Events that were under way with the failed one
+    /// may have been published.
+    pub async fn publish_all<I>(&self, events: I) -> Result<Vec<EventId>, PublishAllError>
+    where
+        I: IntoIterator<Item: IntoEvent, IntoIter: Send>,
+    {
+        let mut ids = Vec::new();
+        let mut refused = None;
+        let mut outgoing = events.into_iter().map_while(|event| {
+            let event = event.into_event();
+            let outgoing = Context::with_current(|cause| publish::outgoing(self, event, cause));
+            outgoing
+                .inspect(|outgoing| ids.push(outgoing.envelope.metadata.id().clone()))
+                .map_err(|error| refused = Some(error))
+                .ok()
+        });
+        let results = self.backend().publish_all(&mut outgoing).await;
+
+        let failure = results
+            .into_iter()
+            .enumerate()
+            .find_map(|(at, result)| Some((at, result.err()?)));
+        match (failure, refused) {
+            (Some((at, error)), _) => {
+                ids.truncate(at);
+                let source = PublishError::from_backend(error, self.name());
+                Err(PublishAllError::new(ids, source))
+            }
+            (None, Some(error)) => Err(PublishAllError::new(ids, error)),
+            (None, None) => Ok(ids),
+        }
+    }
+
+    /// An event with what goes along, to be published: headers, a key.
+    ///
+    /// ```
+    /// # use aury_events::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
+    /// # async fn f(bus: EventBus) -> Result<(), aury_events::Error> {
+    /// bus.event(OrderCreated).header("tenant", "acme").publish().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn event<T: IntoEvent>(&self, event: T) -> Publish<'_, T::Event> {
+        Publish::new(self, event.into_event())
+    }
+
+    /// Subscribes a closure to the events of one type, in this process, until
+    /// [`unsubscribe`](Subscription::unsubscribe).
+    ///
+    /// The event type is that of the closure's first parameter, an `Arc<E>`; a second one may be the [`Context`]. When
+    /// it returns, the subscription is live.
+    ///
+    /// ```
+    /// # use aury_events::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::sync::Arc;
+    /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated { amount: f64 }
+    /// # async fn f(bus: EventBus) -> Result<(), aury_events::Error> {
+    /// let subscription = bus
+    ///     .subscribe(|event: Arc<OrderCreated>| async move { println!("{}", event.amount) })
+    ///     .await?;
+    /// subscription.unsubscribe().await;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the bus has been shut down, or the backend cannot be reached.
+    pub async fn subscribe<P, F>(&self, handler: F) -> Result<Subscription, SubscribeError>
+    where
+        P: 'static,
+        F: EventHandler<P, Input: TypedInput>,
+    {
+        self.subscribe_closure(F::Input::topic(), handler).await
+    }
+
+    /// Subscribes a closure over [`AnyEvent`] to all events whose names match a pattern: dot-separated segments, `*` for
+    /// exactly one segment, `#` for any number of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe); and when `pattern` is none, or the backend has no patterns.
+    pub async fn subscribe_pattern<P, F>(
+        &self,
+        pattern: &str,
+        handler: F,
+    ) -> Result<Subscription, SubscribeError>
+    where
+        P: 'static,
+        F: EventHandler<P, Input = AnyEvent>,
+    {
+        let pattern = Pattern::parse(pattern)
+            .map_err(|source| SubscribeError::invalid_pattern(pattern, source))?;
+        if !self.backend().capabilities().patterns {
+            return Err(SubscribeError::no_patterns(self.name(), pattern));
+        }
+        self.subscribe_closure(Topic::Pattern(pattern), handler)
+            .await
+    }
+
+    async fn subscribe_closure<P, F>(
+        &self,
+        topic: Topic,
+        closure: F,
+    ) -> Result<Subscription, SubscribeError>
+    where
+        P: 'static,
+        F: EventHandler<P>,
+    {
+        let number = self.core().dynamic.fetch_add(1, Ordering::Relaxed) + 1;
+        let spec = SubscriptionSpec::new(
+            format!("dynamic::{topic}::{number}"),
+            topic,
+            self.manager.service().clone(),
+        );
+        let handler = Closure::<P, F>::new(closure);
+        self.start(spec.ephemeral(), |consumer, info| {
+            dispatch::run(handler, consumer, info)
+        })
+        .await
+    }
+
+    /// Starts the subscription of a subscriber known at link time.
+    pub(crate) async fn start_linked(
+        &self,
+        entry: &'static SubscriberEntry,
+    ) -> Result<(), SubscribeError> {
+        let spec = SubscriptionSpec::new(
+            entry.id,
+            entry.topic.to_topic(),
+            self.manager.service().clone(),
+        );
+        self.start(spec, |consumer, info| entry.run(consumer, info))
+            .await
+            .map(drop)
+    }
+
+    async fn start<Fut>(
+        &self,
+        spec: SubscriptionSpec,
+        serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> Fut,
+    ) -> Result<Subscription, SubscribeError>
+    where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let id = Arc::clone(&spec.subscriber);
+        let consumer = self.backend().subscribe(spec).await;
+        let consumer =
+            consumer.map_err(|error| SubscribeError::backend(&id, self.name(), error))?;
+        let canceller = consumer.canceller();
+        let info = Arc::new(SubscriptionInfo::new(id, self.clone()));
+        let task = tokio::spawn(serve(consumer, Arc::clone(&info)));
+
+        let mut running = self.core().running();
+        running.retain(|other| !other.task.is_finished());
+        running.push(Running {
+            info: Arc::clone(&info),
+            task,
+        });
+        drop(running);
+        Ok(Subscription::new(info, canceller))
+    }
+
+    /// Waits until the loop of a cancelled subscription has ended.
+    pub(crate) async fn join(&self, info: &Arc<SubscriptionInfo>) {
+        let task = {
+            let mut running = self.core().running();
+            let at = running
+                .iter()
+                .position(|other| Arc::ptr_eq(&other.info, info));
+            at.map(|at| running.swap_remove(at).task)
+        };
+        if let Some(task) = task {
+            // Handlers' panics are caught in the loop; what else can end it is the end of the runtime.
+            let _ = task.await;
+        }
+    }
+
+    /// What subscribers of this bus could not handle.
+    pub fn dead_letters(&self) -> DeadLetters<'_> {
+        DeadLetters::new(self)
+    }
+
+    /// How the backend and the subscriptions in this process are.
+    pub fn health(&self) -> Health {
+        self.backend().health()
+    }
+
+    /// Waits until everything that has reached this process is handled, what subscribers publish meanwhile included.
+    ///
+    /// Other publishers go on meanwhile, so it is of use where the caller knows that there are none: in tests, in batch
+    /// programs. Called by a subscriber, it would wait for itself.
+    ///
+    /// Cancel safe.
+    pub async fn settled(&self) {
+        self.backend().in_flight().settled().await;
+    }
+}
+
+impl fmt::Debug for EventBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBus")
+            .field("name", &self.name())
+            .field("backend", &self.backend())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! The event that is being handled.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use aury_events_backends::{
+    EventId, EventName, Metadata,
+    envelope::{TraceContext, TraceId},
+};
+
+use crate::{
+    bus::EventBus, error::PublishError, event::IntoEvent, manager::EventBusManager,
+    subscription::SubscriptionInfo,
+};
+
+tokio::task_local! {
+    /// The event that the current task is handling.
+    static CURRENT: Context;
+}
+
+/// The event that is being handled: its metadata, the attempt, and the subscriber.
+///
+/// Subscribers take it as a parameter. It can be kept and sent to other tasks, where [`Context::publish`] still
+/// publishes as part of the chain.
+///
+/// ```
+/// # use aury_events::prelude::*;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
+/// #[subscribe]
+/// async fn audit(event: &OrderCreated, context: Context) {
+///     println!("{} in trace {}", context.event_id(), context.trace().trace_id());
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Context {
+    metadata: Metadata,
+    attempt: u32,
+    subscription: Arc<SubscriptionInfo>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        metadata: Metadata,
+        attempt: u32,
+        subscription: Arc<SubscriptionInfo>,
+    ) -> Self {
+        Self {
+            metadata,
+            attempt,
+            subscription,
+        }
+    }
+
+    /// Runs `future` as the handling of this event.
+    pub(crate) async fn scope<T>(self, future: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, future).await
+    }
+
+    /// Looks at the context of the event that the current task handles, if it handles one.
+    pub(crate) fn with_current<T>(look: impl FnOnce(Option<&Self>) -> T) -> T {
+        // Whether there is a context or not, `look` runs exactly once: hence the option to take it from.
+        let mut look = Some(look);
+        let mut run = |context: Option<&Self>| look.take().map(|look| look(context));
+        match CURRENT.try_with(|context| run(Some(context))) {
+            Ok(seen) => seen,
+            Err(_) => run(None),
+        }
+        .expect("it runs once")
+    }
+
+    /// The id of the event.
+    pub fn event_id(&self) -> &EventId {
+        self.metadata.id()
+    }
+
+    /// The name of the event.
+    pub fn event_name(&self) -> &EventName {
+        self.metadata.name()
+    }
+
+    /// When the event was published.
+    pub fn time(&self) -> SystemTime {
+        self.metadata.time()
+    }
+
+    /// The trace in which the event was published.
+    pub fn trace(&self) -> TraceContext {
+        self.metadata.trace()
+    }
+
+    /// The id of the event that started the chain.
+    pub fn correlation_id(&self) -> &EventId {
+        self.metadata.correlation_id()
+    }
+
+    /// The id of the event whose handling published this one.
+    pub fn causation_id(&self) -> Option<&EventId> {
+        self.metadata.causation_id()
+    }
+
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.metadata.header(name)
+    }
+
+    /// All that is known of the event.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// How many times this subscriber has been given the event, this time included: 1 at first.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The id of the subscriber.
+    pub fn subscriber(&self) -> &str {
+        self.subscription.id()
+    }
+
+    /// The bus on which the event came.
+    pub fn bus(&self) -> EventBus {
+        self.subscription.bus().clone()
+    }
+
+    pub(crate) fn manager(&self) -> &EventBusManager {
+        self.subscription.bus().manager()
+    }
+
+    pub(crate) fn is_of(&self, subscription: &SubscriptionInfo) -> bool {
+        std::ptr::eq(&*self.subscription, subscription)
+    }
+
+    /// Publishes an event, caused by this one, on the bus that the event's type names.
+    ///
+    /// While the handler runs, [`aury_events::publish`](crate::publish) does the same; in a task that the handler has
+    /// spawned, only this one keeps the chain.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
+        let bus = self.manager().bus_of::<T::Event>()?;
+        bus.event(event).caused_by(self).publish().await
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("metadata", &self.metadata)
+            .field("attempt", &self.attempt)
+            .field("subscriber", &self.subscriber())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The trace of the event that the current task is handling; `None` outside of handlers.
+///
+/// ```
+/// assert_eq!(aury_events::trace_id(), None);
+/// ```
+pub fn trace_id() -> Option<TraceId> {
+    Context::with_current(|context| context.map(|context| context.trace().trace_id()))
+}

@@ -1,0 +1,455 @@
+//! What can go wrong, for those who call the framework.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use aury_events_backends::{
+    BackendError, EventId, EventName, Metadata,
+    envelope::{InvalidPattern, Pattern},
+};
+
+use crate::{context::Context, startup::StartError};
+
+/// Any error, as handlers return them.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Any error of this crate: what `main` returns.
+///
+/// Its `Debug` form is meant for people, since that is what a `main` that returns it prints: the message and its
+/// causes.
+#[non_exhaustive]
+pub enum Error {
+    /// The buses could not start.
+    Start(StartError),
+    /// `init` was called a second time in this process.
+    AlreadyInitialised,
+    /// There is no such bus, or none yet.
+    UnknownBus(UnknownBus),
+    /// An event could not be published.
+    Publish(PublishError),
+    /// Several events could not be published.
+    PublishAll(PublishAllError),
+    /// A subscription could not be made.
+    Subscribe(SubscribeError),
+    /// The backend failed otherwise.
+    Backend(BackendFailure),
+    /// Shutting down took too long.
+    Shutdown(ShutdownError),
+}
+
+impl Error {
+    fn inner(&self) -> &(dyn StdError + 'static) {
+        match self {
+            Self::Start(error) => error,
+            Self::AlreadyInitialised => &ALREADY_INITIALISED,
+            Self::UnknownBus(error) => error,
+            Self::Publish(error) => error,
+            Self::PublishAll(error) => error,
+            Self::Subscribe(error) => error,
+            Self::Backend(error) => error,
+            Self::Shutdown(error) => error,
+        }
+    }
+}
+
+const ALREADY_INITIALISED: AlreadyInitialised = AlreadyInitialised;
+
+#[derive(Debug)]
+struct AlreadyInitialised;
+
+impl fmt::Display for AlreadyInitialised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the process's event buses have been initialised before; use `EventBusManager::builder()` and `start()` \
+             for further managers",
+        )
+    }
+}
+
+impl StdError for AlreadyInitialised {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.inner(), f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner().source()
+    }
+}
+
+macro_rules! into_error {
+    ($($variant:ident($error:ty)),* $(,)?) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+into_error! {
+    Start(StartError),
+    UnknownBus(UnknownBus),
+    Publish(PublishError),
+    PublishAll(PublishAllError),
+    Subscribe(SubscribeError),
+    Backend(BackendFailure),
+    Shutdown(ShutdownError),
+}
+
+/// There is no bus of that name.
+#[derive(Debug, Clone)]
+pub struct UnknownBus {
+    bus: String,
+    /// The buses that there are; `None` when nothing has been initialised.
+    known: Option<Vec<String>>,
+}
+
+impl UnknownBus {
+    pub(crate) fn among<'a>(bus: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            bus: bus.to_owned(),
+            known: Some(known.map(str::to_owned).collect()),
+        }
+    }
+
+    pub(crate) fn not_initialised(bus: &str) -> Self {
+        Self {
+            bus: bus.to_owned(),
+            known: None,
+        }
+    }
+
+    /// The name that was asked for.
+    pub fn bus(&self) -> &str {
+        &self.bus
+    }
+}
+
+impl fmt::Display for UnknownBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.known {
+            Some(known) => write!(f, "there is no bus `{}`, only {}", self.bus, quoted(known)),
+            None => write!(
+                f,
+                "there is no bus `{}` yet: call `aury_events::init_from_env().await` first",
+                self.bus
+            ),
+        }
+    }
+}
+
+impl StdError for UnknownBus {}
+
+/// Names in backticks, separated by commas.
+pub(crate) fn quoted<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    names
+        .into_iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Why an event was not published.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The bus is shutting down or has been shut down.
+    Closed {
+        /// The bus.
+        bus: String,
+    },
+    /// The event's bus does not exist here.
+    UnknownBus(UnknownBus),
+    /// Subscribers feed each other: the event has more predecessors than `EVENT_MAX_HOPS` allows.
+    EventLoop {
+        /// The event that was not published.
+        event: EventName,
+        /// The subscriber that wanted to publish it.
+        subscriber: String,
+        /// How many events would have preceded it.
+        hops: u16,
+    },
+    /// The backend could not take it.
+    Backend(BackendFailure),
+}
+
+impl PublishError {
+    pub(crate) fn from_backend(error: BackendError, bus: &str) -> Self {
+        if error.is_closed() {
+            Self::Closed {
+                bus: bus.to_owned(),
+            }
+        } else {
+            Self::Backend(BackendFailure::new("publish", bus, error))
+        }
+    }
+
+    #[cold]
+    pub(crate) fn event_loop(metadata: &Metadata, context: &Context) -> Self {
+        Self::EventLoop {
+            event: metadata.name().clone(),
+            subscriber: context.subscriber().to_owned(),
+            hops: metadata.hops(),
+        }
+    }
+
+    /// Whether the bus is shutting down or has been shut down.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether the loop guard stopped a chain of events.
+    pub fn is_event_loop(&self) -> bool {
+        matches!(self, Self::EventLoop { .. })
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed { bus } => {
+                write!(
+                    f,
+                    "the bus `{bus}` is shutting down and takes no more events"
+                )
+            }
+            Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
+            Self::EventLoop {
+                event,
+                subscriber,
+                hops,
+            } => write!(
+                f,
+                "event loop: `{event}`, published by the subscriber `{subscriber}`, would be number {hops} in its \
+                 chain of events, more than EVENT_MAX_HOPS allows"
+            ),
+            Self::Backend(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl StdError for PublishError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Backend(failure) => failure.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<UnknownBus> for PublishError {
+    fn from(unknown: UnknownBus) -> Self {
+        Self::UnknownBus(unknown)
+    }
+}
+
+/// Why some of many events were not published.
+#[derive(Debug)]
+pub struct PublishAllError {
+    published: Vec<EventId>,
+    source: PublishError,
+}
+
+impl PublishAllError {
+    pub(crate) fn new(published: Vec<EventId>, source: PublishError) -> Self {
+        Self { published, source }
+    }
+
+    /// The ids of the events that were published: all before the one that failed. Their number is the index of that one.
+    pub fn published(&self) -> &[EventId] {
+        &self.published
+    }
+
+    /// Why the next one was not.
+    pub fn error(&self) -> &PublishError {
+        &self.source
+    }
+}
+
+impl fmt::Display for PublishAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} events were published, the next one was not",
+            self.published.len()
+        )
+    }
+}
+
+impl StdError for PublishAllError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Why a subscription was not made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The text is not a pattern over event names.
+    InvalidPattern {
+        /// The text.
+        pattern: String,
+        /// What is wrong with it.
+        source: InvalidPattern,
+    },
+    /// The backend has no subscriptions to patterns.
+    NoPatterns {
+        /// The bus.
+        bus: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// The backend could not do it.
+    Backend(BackendFailure),
+}
+
+impl SubscribeError {
+    pub(crate) fn invalid_pattern(pattern: &str, source: InvalidPattern) -> Self {
+        Self::InvalidPattern {
+            pattern: pattern.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn no_patterns(bus: &str, pattern: Pattern) -> Self {
+        Self::NoPatterns {
+            bus: bus.to_owned(),
+            pattern: pattern.to_string(),
+        }
+    }
+
+    pub(crate) fn connect(bus: &str, source: BackendError) -> Self {
+        Self::Backend(BackendFailure::new("connect", bus, source))
+    }
+
+    pub(crate) fn backend(subscriber: &Arc<str>, bus: &str, source: BackendError) -> Self {
+        Self::Backend(BackendFailure::new(
+            format!("subscribe `{subscriber}`"),
+            bus,
+            source,
+        ))
+    }
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidPattern { pattern, .. } => {
+                write!(f, "`{pattern}` is not a pattern over event names")
+            }
+            Self::NoPatterns { bus, pattern } => write!(
+                f,
+                "cannot subscribe to `{pattern}`: the backend of the bus `{bus}` has no patterns"
+            ),
+            Self::Backend(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl StdError for SubscribeError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::InvalidPattern { source, .. } => Some(source),
+            Self::NoPatterns { .. } => None,
+            Self::Backend(failure) => failure.source(),
+        }
+    }
+}
+
+/// A backend could not do what was asked of it.
+#[derive(Debug)]
+pub struct BackendFailure {
+    attempt: String,
+    bus: String,
+    source: BackendError,
+}
+
+impl BackendFailure {
+    pub(crate) fn new(attempt: impl Into<String>, bus: &str, source: BackendError) -> Self {
+        Self {
+            attempt: attempt.into(),
+            bus: bus.to_owned(),
+            source,
+        }
+    }
+
+    /// What the backend reported.
+    pub fn error(&self) -> &BackendError {
+        &self.source
+    }
+}
+
+impl fmt::Display for BackendFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {} on the bus `{}`", self.attempt, self.bus)
+    }
+}
+
+impl StdError for BackendFailure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Shutting down took longer than it may: what was running has been aborted.
+#[derive(Debug)]
+pub struct ShutdownError {
+    limit: Duration,
+    left: Vec<(String, u64)>,
+    close: Vec<BackendFailure>,
+}
+
+impl ShutdownError {
+    pub(crate) fn new(
+        limit: Duration,
+        left: Vec<(String, u64)>,
+        close: Vec<BackendFailure>,
+    ) -> Result<(), Self> {
+        if left.is_empty() && close.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { limit, left, close })
+        }
+    }
+
+    /// How many deliveries each subscriber had not finished, by its id.
+    pub fn left(&self) -> &[(String, u64)] {
+        &self.left
+    }
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.left.is_empty() {
+            write!(
+                f,
+                "not everything was handled within {:?}; left over:",
+                self.limit
+            )?;
+            for (subscriber, count) in &self.left {
+                write!(f, " {count} for `{subscriber}`;")?;
+            }
+        }
+        for failure in &self.close {
+            write!(f, " {failure}: {}", failure.error())?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for ShutdownError {}

@@ -1,0 +1,90 @@
+//! The process-wide manager, for those who need no other.
+
+use aury_events_backends::EventId;
+use once_cell::sync::OnceCell;
+
+use crate::{
+    DEFAULT_BUS,
+    builder::EventBusManagerBuilder,
+    bus::EventBus,
+    context::Context,
+    error::{Error, PublishError, UnknownBus},
+    event::{Event, IntoEvent},
+    manager::EventBusManager,
+};
+
+static MANAGER: OnceCell<EventBusManager> = OnceCell::new();
+
+/// Starts the buses that the environment describes, with all subscribers that are linked into the program, and makes
+/// them the process's own: those of [`publish`], [`bus`] and [`default_bus`].
+///
+/// Without any `EVENT_*` variable, that is one bus inside the process. When it returns, every subscription is live: an
+/// event published next is not missed. A broker that is late is waited for, up to `EVENT_CONNECT_TIMEOUT`.
+///
+/// Where more is to be said than the environment can say, such as the values that subscribers take as
+/// [`State`](crate::State), use [`EventBusManager::builder`] with
+/// [`from_env`](EventBusManagerBuilder::from_env) and [`init`](EventBusManagerBuilder::init).
+///
+/// # Errors
+///
+/// All problems at once, each with its place: see [`StartError`](crate::StartError). A second call in one process is an error.
+pub async fn init_from_env() -> Result<EventBusManager, Error> {
+    EventBusManager::builder().from_env().init().await
+}
+
+/// Starts a manager and makes it the process's own.
+pub(crate) async fn init(builder: EventBusManagerBuilder) -> Result<EventBusManager, Error> {
+    if MANAGER.get().is_some() {
+        return Err(Error::AlreadyInitialised);
+    }
+    let manager = builder.start().await?;
+    if MANAGER.set(manager.clone()).is_err() {
+        // Another call was faster while this one connected.
+        manager.shutdown().await?;
+        return Err(Error::AlreadyInitialised);
+    }
+    Ok(manager)
+}
+
+/// The manager of the event that the current task handles, else that of the process.
+fn with_manager<T>(look: impl FnOnce(Option<&EventBusManager>) -> T) -> T {
+    Context::with_current(|context| look(context.map(Context::manager).or_else(|| MANAGER.get())))
+}
+
+fn bus_of<E: Event>() -> Result<EventBus, UnknownBus> {
+    bus(E::BUS)
+}
+
+/// Publishes an event on the bus that its type names.
+///
+/// In a subscriber, that is a bus of the manager which runs it, and the event belongs to the chain of the one that is
+/// being handled; elsewhere, a bus of the process: see [`init_from_env`]. What `Ok` means, and what cancelling does, is said at
+/// [`EventBus::publish`].
+///
+/// # Errors
+///
+/// See [`PublishError`].
+pub async fn publish<T: IntoEvent>(event: T) -> Result<EventId, PublishError> {
+    bus_of::<T::Event>()?.publish(event).await
+}
+
+/// The bus of that name: in a subscriber, of the manager which runs it; elsewhere, of the process.
+///
+/// # Errors
+///
+/// When there is none of that name, or nothing has been initialised.
+pub fn bus(name: &str) -> Result<EventBus, UnknownBus> {
+    with_manager(|manager| match manager {
+        Some(manager) => manager.get_instance(name),
+        None => Err(UnknownBus::not_initialised(name)),
+    })
+}
+
+/// The bus that is meant where none is named: [`bus`]`("default")`.
+///
+/// # Errors
+///
+/// When nothing has been initialised.
+pub fn default_bus() -> Result<EventBus, UnknownBus> {
+    bus(DEFAULT_BUS)
+}

@@ -1,0 +1,185 @@
+//! The link-time entry of a `#[subscribe]` function.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use aury_events_backends::{BoxFuture, Consumer, EventName, Topic, envelope::Pattern};
+
+use crate::{
+    dispatch::{self, FromDelivery, Handler, HandlerResult},
+    event::Event,
+    extract::Needs,
+    location::Location,
+    subscription::SubscriptionInfo,
+};
+
+/// What `#[subscribe]` makes of a function: everything that is known while compiling.
+pub trait Subscriber: Send + Sync + 'static {
+    /// The stable id.
+    const ID: &'static str;
+    /// The path of the function.
+    const PATH: &'static str;
+    /// Where it stands.
+    const LOCATION: Location;
+    /// The bus that it listens on.
+    const BUS: &'static str;
+    /// What it listens to.
+    const TOPIC: StaticTopic;
+    /// Its further options.
+    const OPTIONS: Options;
+
+    /// What the function takes as its first parameter, in the form in which it is handed on.
+    type Input: FromDelivery;
+
+    /// Names what the function's further parameters need at start-up.
+    fn needs(_needs: &mut Needs) {}
+
+    /// The condition `when`.
+    fn accepts(_input: &Self::Input) -> bool {
+        true
+    }
+
+    /// Calls the function.
+    fn call(input: Self::Input) -> impl Future<Output = HandlerResult> + Send;
+}
+
+/// What a subscriber listens to, as it is known while compiling.
+#[derive(Debug, Clone, Copy)]
+pub struct StaticTopic(TopicText);
+
+#[derive(Debug, Clone, Copy)]
+enum TopicText {
+    Event(&'static str),
+    Pattern(&'static str),
+}
+
+impl StaticTopic {
+    /// Events of type `E`.
+    pub const fn event<E: Event>() -> Self {
+        Self(TopicText::Event(E::NAME))
+    }
+
+    /// Events whose names match a pattern that the macro has checked.
+    pub const fn pattern(pattern: &'static str) -> Self {
+        Self(TopicText::Pattern(pattern))
+    }
+
+    pub(crate) fn is_pattern(&self) -> bool {
+        matches!(self.0, TopicText::Pattern(_))
+    }
+
+    pub(crate) fn to_topic(self) -> Topic {
+        match self.0 {
+            TopicText::Event(name) => Topic::Event(EventName::from_static(name)),
+            TopicText::Pattern(pattern) => Topic::Pattern(
+                Pattern::parse(pattern).expect("the macro accepts valid patterns only"),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for StaticTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            TopicText::Event(text) | TopicText::Pattern(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The options of a subscriber that say how its deliveries are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub(crate) durable: bool,
+}
+
+impl Options {
+    /// All options off.
+    #[expect(
+        clippy::new_without_default,
+        reason = "made by the macro, in constants alone"
+    )]
+    pub const fn new() -> Self {
+        Self { durable: false }
+    }
+
+    /// Refuses to start without at-least-once delivery.
+    #[must_use]
+    pub const fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+}
+
+/// The link-time entry of a `#[subscribe]` function.
+pub struct SubscriberEntry {
+    pub(crate) id: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) location: Location,
+    pub(crate) bus: &'static str,
+    pub(crate) topic: StaticTopic,
+    pub(crate) options: Options,
+    pub(crate) needs: fn(&mut Needs),
+    run: RunFn,
+}
+
+/// Serves a subscription to its end.
+type RunFn = fn(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> BoxFuture<'static, ()>;
+
+inventory::collect!(SubscriberEntry);
+
+impl SubscriberEntry {
+    /// The entry of `S`, as the macro submits it.
+    pub const fn of<S: Subscriber>() -> Self {
+        Self {
+            id: S::ID,
+            path: S::PATH,
+            location: S::LOCATION,
+            bus: S::BUS,
+            topic: S::TOPIC,
+            options: S::OPTIONS,
+            needs: S::needs,
+            run: |consumer, info| Box::pin(dispatch::run(Linked::<S>(PhantomData), consumer, info)),
+        }
+    }
+
+    /// All subscribers that are linked into the program, by id.
+    pub(crate) fn all() -> Vec<&'static Self> {
+        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().collect();
+        all.sort_unstable_by_key(|entry| (entry.id, entry.location));
+        all
+    }
+
+    /// The loop that serves the subscriber until its consumer ends.
+    pub(crate) fn run(
+        &self,
+        consumer: Box<dyn Consumer>,
+        info: Arc<SubscriptionInfo>,
+    ) -> BoxFuture<'static, ()> {
+        (self.run)(consumer, info)
+    }
+}
+
+impl fmt::Debug for SubscriberEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriberEntry")
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .field("bus", &self.bus)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A subscriber known at link time, as the handler of a dispatch loop.
+struct Linked<S>(PhantomData<S>);
+
+impl<S: Subscriber> Handler for Linked<S> {
+    type Input = S::Input;
+
+    fn accepts(&self, input: &S::Input) -> bool {
+        S::accepts(input)
+    }
+
+    fn call(&self, input: S::Input) -> impl Future<Output = HandlerResult> + Send {
+        S::call(input)
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole programs on the memory backend, each module one subject.
+
+mod any_event;
+mod backpressure;
+mod buses;
+mod chains;
+mod conditions;
+mod dynamic;
+mod failures;
+mod fan_out;
+mod load;
+mod metadata;
+mod parameters;
+mod process;
+mod shutdown;
+mod startup;
+mod support;
+mod third_party;
