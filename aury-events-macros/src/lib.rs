@@ -1,4 +1,5 @@
-//! The macros of [aury-events](https://docs.rs/aury-events). Use them through that crate.
+//! The macros of [aury-events](https://docs.rs/aury-events). Use them through that crate, which
+//! re-exports them.
 
 mod dotted;
 mod errors;
@@ -10,13 +11,114 @@ mod subscribe;
 
 use proc_macro::TokenStream;
 
-/// Event.
+/// Makes a struct or an enum an event: a fact with a name, to be published and subscribed to.
+///
+/// The type needs serde's derives as well, since an event may leave the process.
+///
+/// ```ignore
+/// use aury_events::Event;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Clone, Serialize, Deserialize, Event)]
+/// #[event(name = "order.created", version = 2)]
+/// struct OrderCreated {
+///     #[event(key)]
+///     order_id: String,
+///     amount: f64,
+/// }
+/// ```
+///
+/// The derive also enters the type in a list that the linker puts together, from which start-up
+/// learns of all events and refuses two that share a name.
+///
+/// # Options of the type
+///
+/// | `#[event(..)]` | meaning | default |
+/// |---|---|---|
+/// | `name = "order.created"` | the event's name | the type's name, see below |
+/// | `version = 2` | the version of the event's shape, at least 1 | 1 |
+/// | `bus = "domain"` | the bus it is published and subscribed to on | `"default"` |
+/// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
+///
+/// They may be spread over several attributes.
+///
+/// **Names** are segments joined by dots, each of ASCII letters, digits, `_` and `-`, with at most
+/// 200 bytes in all. Without `name`, the words of the type's name are the segments, in lower case
+/// and without a trailing `Event`: `OrderCreatedEvent` is `order.created`, `HTTPRequestReceived` is
+/// `http.request.received`, `S3ObjectStored` is `s3.object.stored`. Such a name changes when the
+/// type is renamed, so an event that others depend on should have its name written.
+///
+/// # Option of a field
+///
+/// `#[event(key)]` marks the field of a struct that says which events belong together, such as all
+/// events of one order. The field's type implements `EventKey`, as strings and integers do.
+///
+/// # What cannot be an event
+///
+/// Generic types (an event is one fact with one name), types that borrow, and unions.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     event::derive(input.into()).into()
 }
 
-/// Subscribe.
+/// Makes an `async fn` a subscriber: it is called for every event of its first parameter's type.
+///
+/// ```ignore
+/// use aury_events::prelude::*;
+///
+/// #[subscribe]
+/// async fn update_statistics(event: &OrderCreated) {
+///     println!("order {} for {:.2}", event.order_id, event.amount);
+/// }
+///
+/// #[subscribe(name = "order-mail", when = |event| event.amount >= 10.0, durable)]
+/// async fn send_order_mail(
+///     event: &OrderCreated,
+///     State(mailer): State<Mailer>,
+/// ) -> Result<(), MailError> {
+///     mailer.confirm(&event.order_id).await
+/// }
+///
+/// #[subscribe(pattern = "order.*")]
+/// async fn audit(event: &AnyEvent, context: Context) {
+///     println!("{} {}", context.event_id(), event.name());
+/// }
+/// ```
+///
+/// The function stays as it is written, and can be called and tested like any other. The attribute
+/// enters it in a list that the linker puts together, from which start-up learns of all
+/// subscribers: nothing has to be registered.
+///
+/// # The function
+///
+/// **The first parameter** is the event:
+///
+/// | type | gets |
+/// |---|---|
+/// | `&E` | the event that all its subscribers share |
+/// | `Arc<E>` | the same, to keep or to send elsewhere |
+/// | `E` | the event itself, cloned if another subscriber has it too: `E` is `Clone` |
+/// | `&AnyEvent` | any event with a name that `pattern` matches |
+///
+/// **Further parameters** are extractors, types that implement `FromContext`, taken by value:
+/// `Context`, `State<T>`, `EventBus`, `TraceId`, and any of your own. What they need is checked at
+/// start-up.
+///
+/// **It returns** nothing, or `Result<(), E>` with any error type `E` that converts into
+/// `Box<dyn Error + Send + Sync>`.
+///
+/// It is a free function, neither generic nor a method, and its future is `Send`.
+///
+/// # Options
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `bus = "domain"` | the bus to listen on | the event's bus |
+/// | `name = "order-mail"` | the subscriber's stable id, in queues, metrics and dead letters: letters, digits, `_`, `-`, `.`, `:` | `module::path::function` |
+/// | `when = \|event\| event.amount >= 10.0` | a closure or the path of a `fn(&E) -> bool`: other events are acknowledged, and not handled | always |
+/// | `pattern = "order.*"` | the names that `&AnyEvent` stands for, by AMQP's rules: `*` is one segment, `#` any number of them | – |
+/// | `durable` | refuse to start on a backend without at-least-once delivery | off |
+/// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
 #[proc_macro_attribute]
 pub fn subscribe(options: TokenStream, function: TokenStream) -> TokenStream {
     subscribe::subscribe(options.into(), function.into()).into()

@@ -98,7 +98,7 @@ impl EventBusManagerBuilder {
             .entry(DEFAULT_BUS.to_owned())
             .or_insert_with(BusConfig::memory);
         let service = self.service.take().unwrap_or_else(name_of_binary);
-        problems.extend(check_service(&service));
+        problems.extend(check_service(&service).err());
 
         let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
         let subscribers = startup::selected(&filter);

@@ -185,3 +185,171 @@ fn no_union(data: &Data) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Parsed {
+        name: String,
+        version: Option<u32>,
+        bus: Option<String>,
+        key: Option<String>,
+        messages: Vec<String>,
+    }
+
+    fn parsed(input: TokenStream) -> Parsed {
+        let errors = Errors::default();
+        let event = parse(input, &errors).expect("it is an event");
+        Parsed {
+            name: event.name.value(),
+            version: event.version,
+            bus: event.bus.map(|bus| bus.value()),
+            key: event
+                .key
+                .map(|Key { field, .. }| quote!(#field).to_string()),
+            messages: errors.messages(),
+        }
+    }
+
+    fn messages(input: TokenStream) -> Vec<String> {
+        let errors = Errors::default();
+        parse(input, &errors);
+        errors.messages()
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let event = parsed(quote!(
+            struct OrderCreated;
+        ));
+        assert_eq!(event.name, "order.created");
+        assert_eq!((event.version, event.bus, event.key), (None, None, None));
+        assert!(event.messages.is_empty());
+    }
+
+    #[test]
+    fn options_may_be_spread_over_several_attributes() {
+        let event = parsed(quote! {
+            #[event(name = "order.placed", version = 2)]
+            #[derive(Clone)]
+            #[event(bus = "domain")]
+            struct OrderCreated { amount: f64, #[event(key)] order_id: String }
+        });
+        assert!(event.messages.is_empty());
+        assert_eq!(
+            (event.name.as_str(), event.version),
+            ("order.placed", Some(2))
+        );
+        assert_eq!(event.bus.as_deref(), Some("domain"));
+        assert_eq!(event.key.as_deref(), Some("order_id"));
+    }
+
+    #[test]
+    fn tuples_have_keys_and_enums_have_not() {
+        let tuple = parsed(quote!(
+            struct Paid(f64, #[event(key)] String);
+        ));
+        assert_eq!(tuple.key.as_deref(), Some("1"));
+        let event = parsed(quote!(
+            enum Changed {
+                Name {
+                    #[event(key)]
+                    id: u64,
+                },
+                #[event(name = "x")]
+                Gone,
+            }
+        ));
+        assert_eq!(event.name, "changed");
+        assert_eq!(
+            event.messages,
+            [
+                "the key of an enum is not one field: move what all variants have in common to a \
+                 struct around it, or implement `Event` by hand",
+                "a variant takes no options: they belong on the enum",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_in_a_type_is_reported() {
+        assert_eq!(
+            messages(quote! {
+                #[event(name = "order created", version = 0, bus = "Domain", id = 7)]
+                #[event(name = "again", key)]
+                struct OrderCreated<T> {
+                    #[event(key)]
+                    id: T,
+                    #[event(key, version = 3)]
+                    customer: T,
+                }
+            }),
+            [
+                "`name` is given twice: keep one of them",
+                "an event's name is made of ASCII letters, digits and `_` `-` `.`, \
+                 but character 6 is ' ': write \"order.created\"",
+                "versions start at 1, which is the default",
+                "a bus's name is in lower case: write \"domain\"",
+                "`version` is not of a field: write it above the type",
+                "an event has one key, and `id` is it already",
+                "`key` marks a field: write `#[event(key)]` above the field",
+                "unknown option `id`\nvalid options: `name`, `version`, `bus`, `crate`",
+                "an event is one fact with one name: write a type without parameters for each",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_type_that_no_name_comes_from_needs_one() {
+        for input in [
+            quote!(
+                struct Event;
+            ),
+            quote!(
+                struct Prüfung;
+            ),
+        ] {
+            let messages = messages(input);
+            assert_eq!(messages.len(), 1);
+            assert!(
+                messages[0].starts_with("no event name can be derived from"),
+                "{messages:?}"
+            );
+        }
+        assert!(
+            messages(quote!(
+                #[event(name = "checked")]
+                struct Prüfung;
+            ))
+            .is_empty()
+        );
+        assert_eq!(
+            parsed(quote!(
+                struct r#Type;
+            ))
+            .name,
+            "type"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_an_event_is_none() {
+        for input in [
+            quote!(
+                struct Page<T>(T);
+            ),
+            quote!(
+                struct Line<'a>(&'a str);
+            ),
+            quote!(
+                struct Block<const N: usize>([u8; N]);
+            ),
+            quote!(union Bits { a: u32, b: f32 }),
+        ] {
+            let errors = Errors::default();
+            assert!(parse(input, &errors).is_none());
+            assert_eq!(errors.messages().len(), 1);
+        }
+    }
+}

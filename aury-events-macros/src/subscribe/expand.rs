@@ -92,7 +92,7 @@ impl Subscriber {
         }
     }
 
-    /// What the function is to be asked with whether it wants an event.
+    /// What the condition looks at.
     fn event(&self) -> TokenStream {
         let krate = &self.krate;
         match &self.topic {

@@ -88,54 +88,52 @@ fn is_function(ahead: ParseStream<'_>) -> Result<bool> {
 
 /// Refuses what a plain `async fn` does not have in front of its parameters or after them.
 fn check_kind(signature: &Signature, errors: &Errors) {
-    let Signature {
-        constness,
-        asyncness,
-        safety,
-        abi,
-        fn_token,
-        generics,
-        variadic,
-        ..
-    } = signature;
-    if asyncness.is_none() {
-        let message = format!(
-            "a subscriber is asynchronous: write `async fn {}`",
-            signature.ident
-        );
-        errors.add(Error::new_spanned(fn_token, message));
-    }
-    for (culprit, message) in [
-        (
-            constness.to_token_stream(),
-            "a subscriber cannot be `const`: leave it out",
-        ),
-        (
-            safety.to_token_stream(),
-            "nobody can vouch for a call that an event makes: \
-             leave `unsafe` out here, and write an `unsafe` block inside",
-        ),
-        (
-            abi.to_token_stream(),
-            "a subscriber is called from Rust only: leave `extern` out",
-        ),
-        (
-            generics.to_token_stream(),
-            "a subscriber handles one type of event, so it cannot be generic: \
-             write one function for each type, and let them share a generic one",
-        ),
-        (
-            generics.where_clause.to_token_stream(),
-            "a subscriber is not generic: leave the `where` clause out",
-        ),
-        (
-            variadic.to_token_stream(),
-            "a subscriber takes one event and its extractors, no more",
-        ),
-    ] {
+    let refuse = |culprit: &dyn ToTokens, message: &str| {
+        let culprit = culprit.to_token_stream();
         if !culprit.is_empty() {
             errors.add(Error::new_spanned(culprit, message));
         }
+    };
+    let Signature {
+        fn_token,
+        ident,
+        generics,
+        ..
+    } = signature;
+    if signature.asyncness.is_none() {
+        refuse(
+            fn_token,
+            &format!("a subscriber is asynchronous: write `async fn {ident}`"),
+        );
+    }
+    refuse(
+        &signature.constness,
+        "a subscriber cannot be `const`: leave it out",
+    );
+    refuse(
+        &signature.safety,
+        "nobody can vouch for a call that an event makes: leave `unsafe` out here, \
+         and write an `unsafe` block inside",
+    );
+    refuse(
+        &signature.abi,
+        "a subscriber is called from Rust only: leave `extern` out",
+    );
+    refuse(
+        &signature.variadic,
+        "a subscriber takes one event and its extractors, no more",
+    );
+    if generics.params.is_empty() {
+        refuse(
+            &generics.where_clause,
+            "a subscriber is not generic: leave `where` out",
+        );
+    } else {
+        refuse(
+            generics,
+            "a subscriber handles one type of event, so it cannot be generic: \
+             write one function for each type, and let them share a generic one",
+        );
     }
 }
 
@@ -183,5 +181,239 @@ fn topic(input: Input, pattern: Option<Option<LitStr>>, errors: &Errors) -> Opti
             None
         }
         (Input::Event { ty, passed }, _) => Some(Topic::Event { ty, passed }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+    use crate::subscribe::Passed;
+
+    fn subscriber(options: TokenStream, function: TokenStream) -> Subscriber {
+        let errors = Errors::default();
+        let subscriber = parse(options, function, &errors);
+        assert_eq!(errors.messages(), [""; 0]);
+        subscriber.expect("it has no mistakes")
+    }
+
+    fn messages(options: TokenStream, function: TokenStream) -> Vec<String> {
+        let errors = Errors::default();
+        parse(options, function, &errors);
+        errors.messages()
+    }
+
+    #[test]
+    fn an_event_is_taken_by_reference_by_value_or_shared() {
+        for (function, how) in [
+            (
+                quote!(
+                    async fn f(event: &OrderCreated) {}
+                ),
+                Passed::ByReference,
+            ),
+            (
+                quote!(
+                    async fn f(event: &'_ orders::Created) {}
+                ),
+                Passed::ByReference,
+            ),
+            (
+                quote!(
+                    async fn f(mut event: OrderCreated) {}
+                ),
+                Passed::ByValue,
+            ),
+            (
+                quote!(
+                    async fn f(event: Arc<OrderCreated>) {}
+                ),
+                Passed::Shared,
+            ),
+            (
+                quote!(
+                    async fn f(event: std::sync::Arc<OrderCreated>) {}
+                ),
+                Passed::Shared,
+            ),
+        ] {
+            match subscriber(quote!(), function).topic {
+                Topic::Event { passed, .. } => assert_eq!(passed, how),
+                Topic::Pattern(_) => panic!("no pattern was given"),
+            }
+        }
+    }
+
+    #[test]
+    fn any_event_and_a_pattern_need_each_other() {
+        let any = quote!(
+            async fn audit(event: &aury_events::AnyEvent) {}
+        );
+        match subscriber(quote!(pattern = "order.*"), any.clone()).topic {
+            Topic::Pattern(pattern) => assert_eq!(pattern.value(), "order.*"),
+            Topic::Event { .. } => panic!("it takes any event"),
+        }
+        assert_eq!(
+            messages(quote!(), any.clone()),
+            [
+                "`&AnyEvent` is any event that a pattern matches: write the pattern, \
+              `#[subscribe(pattern = \"order.*\")]`"
+            ]
+        );
+        assert_eq!(
+            messages(
+                quote!(pattern = "order.*"),
+                quote!(
+                    async fn f(event: &OrderCreated) {}
+                )
+            ),
+            [
+                "a pattern goes with `&AnyEvent`: take that as the first parameter, \
+              or leave `pattern` out"
+            ]
+        );
+        // The wrong pattern is the one mistake here.
+        assert_eq!(messages(quote!(pattern = "order*"), any).len(), 1);
+    }
+
+    #[test]
+    fn what_decides_whether_the_function_exists_is_kept() {
+        let function = quote! {
+            /// Documentation.
+            #[cfg(feature = "mail")]
+            #[cfg_attr(test, cfg(unix), tracing::instrument(skip(event, mailer)))]
+            #[cfg_attr(unix, inline)]
+            pub(crate) async fn f(event: &OrderCreated) {}
+        };
+        let conditions = subscriber(quote!(), function).conditions;
+        let conditions: Vec<_> = conditions.iter().map(ToString::to_string).collect();
+        let expected = [
+            quote!(#[cfg(feature = "mail")]),
+            quote!(#[cfg_attr(test, cfg(unix))]),
+        ];
+        assert_eq!(conditions, expected.map(|tokens| tokens.to_string()));
+    }
+
+    #[test]
+    fn further_parameters_are_extractors() {
+        let function = quote! {
+            async fn f(event: &OrderCreated, State(mut mailer): State<Mailer>, _: Context) {}
+        };
+        assert_eq!(subscriber(quote!(), function).extractors.len(), 2);
+    }
+
+    #[test]
+    fn every_mistake_in_a_function_is_reported() {
+        let function = quote! {
+            const unsafe extern "C" fn f<T>(event: &mut T, context: &Context) where T: Event {}
+        };
+        assert_eq!(
+            messages(quote!(bus = "Domain", retry = 3), function),
+            [
+                "a bus's name is in lower case: write \"domain\"",
+                "unknown option `retry`\n\
+                 valid options: `bus`, `name`, `when`, `pattern`, `durable`, `crate`",
+                "a subscriber is asynchronous: write `async fn f`",
+                "a subscriber cannot be `const`: leave it out",
+                "nobody can vouch for a call that an event makes: leave `unsafe` out here, \
+                 and write an `unsafe` block inside",
+                "a subscriber is called from Rust only: leave `extern` out",
+                "a subscriber handles one type of event, so it cannot be generic: \
+                 write one function for each type, and let them share a generic one",
+                "events are immutable: take `&T`",
+                "only the event, the first parameter, comes as a reference: take `Context`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_method_or_another_item_is_no_subscriber() {
+        let one = |function| {
+            let messages = messages(quote!(), function);
+            assert_eq!(messages.len(), 1, "{messages:?}");
+            messages.into_iter().next().unwrap()
+        };
+        assert!(
+            one(quote!(
+                async fn f(&self, event: &E) {}
+            ))
+            .starts_with("a subscriber is a free")
+        );
+        assert!(
+            one(quote!(
+                async fn f() {}
+            ))
+            .starts_with("a subscriber's first parameter is its")
+        );
+        for item in [
+            quote!(
+                pub struct S;
+            ),
+            quote!(
+                const C: u8 = 1;
+            ),
+            quote!(impl S {}),
+        ] {
+            assert_eq!(one(item), "`#[subscribe]` goes on a free `async fn`");
+        }
+    }
+
+    #[test]
+    fn other_first_parameters_are_refused() {
+        for (function, message) in [
+            (
+                quote!(
+                    async fn f(event: AnyEvent) {}
+                ),
+                "take `&AnyEvent`",
+            ),
+            (
+                quote!(
+                    async fn f(event: Arc<AnyEvent>) {}
+                ),
+                "take `&AnyEvent`",
+            ),
+            (
+                quote!(
+                    async fn f(events: &[E]) {}
+                ),
+                "one event at a time: take `&E`",
+            ),
+            (
+                quote!(
+                    async fn f(event: &'static E) {}
+                ),
+                "lent for one call: take `&E`",
+            ),
+            (
+                quote!(
+                    async fn f(event: impl Event) {}
+                ),
+                "`impl` makes it so: name the type",
+            ),
+            (
+                quote!(
+                    async fn f(event: (A, B)) {}
+                ),
+                "take `E`, `&E` or `Arc<E>`",
+            ),
+            (
+                quote!(
+                    async fn f(event: &dyn Event) {}
+                ),
+                "take `E`, `&E` or `Arc<E>`",
+            ),
+            (
+                quote!(
+                    async fn f(event: &&E) {}
+                ),
+                "take `E`, `&E` or `Arc<E>`",
+            ),
+        ] {
+            let messages = messages(quote!(), function);
+            assert_eq!(messages.len(), 1, "{messages:?}");
+            assert!(messages[0].contains(message), "{messages:?}");
+        }
     }
 }

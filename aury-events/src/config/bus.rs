@@ -149,17 +149,12 @@ impl BusConfig {
         }
     }
 
-    /// Whether anything says how the bus is to be, rather than the defaults alone.
+    /// Whether anything says how the bus is to be. Nothing does for the default bus of an environment that is silent.
     pub(crate) fn is_given(&self) -> bool {
         match &self.origin {
             Origin::Code => true,
             Origin::Environment(given) => !given.is_empty(),
         }
-    }
-
-    /// Whether a variable sets anything of it. The default bus of an environment is there even if none does.
-    pub(crate) fn is_given(&self) -> bool {
-        self.origin.variables().next().is_some()
     }
 
     /// What the backend is told.
