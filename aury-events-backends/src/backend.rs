@@ -81,11 +81,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Promises nothing.
-    pub const NONE: Self = Self {
-        at_least_once: false,
-        patterns: false,
-        remote: false,
-    };
+    pub const NONE: Self = Self { at_least_once: false, patterns: false, remote: false };
 
     /// Promises delivery until settled, also when processes die.
     #[must_use]
@@ -149,12 +145,7 @@ impl SubscriptionSpec {
         topic: Topic,
         service: impl Into<Arc<str>>,
     ) -> Self {
-        Self {
-            subscriber: subscriber.into(),
-            topic,
-            service: service.into(),
-            ephemeral: false,
-        }
+        Self { subscriber: subscriber.into(), topic, service: service.into(), ephemeral: false }
     }
 
     /// Makes it one that ends with this process.
@@ -178,10 +169,7 @@ pub struct Health {
 impl Health {
     /// The health of a backend.
     pub fn new(is_up: bool, subscriptions: Vec<SubscriptionHealth>) -> Self {
-        Self {
-            is_up,
-            subscriptions,
-        }
+        Self { is_up, subscriptions }
     }
 }
 
@@ -200,10 +188,6 @@ pub struct SubscriptionHealth {
 impl SubscriptionHealth {
     /// The health of a subscription.
     pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
-        Self {
-            subscriber,
-            is_live,
-            in_flight,
-        }
+        Self { subscriber, is_live, in_flight }
     }
 }

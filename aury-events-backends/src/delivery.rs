@@ -48,12 +48,7 @@ impl Delivery {
     ///
     /// `attempt` counts from 1.
     pub fn new(envelope: Envelope, attempt: u32, settler: Arc<dyn Settle>, tag: u64) -> Self {
-        Self {
-            envelope,
-            attempt,
-            tag,
-            settler: Some(settler),
-        }
+        Self { envelope, attempt, tag, settler: Some(settler) }
     }
 
     /// What was delivered.

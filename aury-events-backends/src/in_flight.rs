@@ -56,20 +56,12 @@ impl InFlight {
     pub fn tally(&self) -> Tally {
         let counts = Arc::<Counts>::default();
         self.0.tallies().live.push(Arc::clone(&counts));
-        Tally {
-            counts,
-            shared: Arc::clone(&self.0),
-        }
+        Tally { counts, shared: Arc::clone(&self.0) }
     }
 
     /// How many deliveries are accepted and not settled now.
     pub fn count(&self) -> u64 {
-        self.0
-            .tallies()
-            .live
-            .iter()
-            .map(|counts| counts.open())
-            .sum()
+        self.0.tallies().live.iter().map(|counts| counts.open()).sum()
     }
 
     /// Waits until nothing is in flight, what handlers publish meanwhile included.
@@ -106,14 +98,8 @@ impl InFlight {
 
     /// Whether there was an instant during this call at which nothing was in flight.
     fn is_idle(buses: &[Self]) -> bool {
-        let settled: u64 = buses
-            .iter()
-            .map(|bus| bus.0.total(|counts| &counts.settled))
-            .sum();
-        let accepted: u64 = buses
-            .iter()
-            .map(|bus| bus.0.total(|counts| &counts.accepted))
-            .sum();
+        let settled: u64 = buses.iter().map(|bus| bus.0.total(|counts| &counts.settled)).sum();
+        let accepted: u64 = buses.iter().map(|bus| bus.0.total(|counts| &counts.accepted)).sum();
         settled == accepted
     }
 }
@@ -127,11 +113,7 @@ impl Shared {
     fn total(&self, counter: impl Fn(&Counts) -> &AtomicU64) -> u64 {
         let tallies = self.tallies();
         tallies.retired
-            + tallies
-                .live
-                .iter()
-                .map(|counts| counter(counts).load(SeqCst))
-                .sum::<u64>()
+            + tallies.live.iter().map(|counts| counter(counts).load(SeqCst)).sum::<u64>()
     }
 }
 
@@ -165,9 +147,7 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let mut tallies = self.shared.tallies();
-        tallies
-            .live
-            .retain(|counts| !Arc::ptr_eq(counts, &self.counts));
+        tallies.live.retain(|counts| !Arc::ptr_eq(counts, &self.counts));
         tallies.retired += self.counts.accepted.load(SeqCst);
         drop(tallies);
         self.shared.idle.notify_waiters();

@@ -40,11 +40,9 @@ impl<T: Unpin> Future for MaybeReady<'_, T> {
     /// When polled again after it has completed, as other futures do.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match self.get_mut() {
-            Self::Ready(value) => Poll::Ready(
-                value
-                    .take()
-                    .expect("a completed future is not polled again"),
-            ),
+            Self::Ready(value) => {
+                Poll::Ready(value.take().expect("a completed future is not polled again"))
+            }
             Self::Pending(future) => future.as_mut().poll(cx),
         }
     }

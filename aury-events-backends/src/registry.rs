@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 use crate::{
     backend::{Backend, Capabilities},
     config::BackendConfig,
-    envelope::SharedStr,
     error::BackendError,
     maybe_ready::BoxFuture,
 };
@@ -48,7 +47,7 @@ pub struct Connect {
     /// The service that this process belongs to.
     pub service: Arc<str>,
     /// What the bus's own events carry as their source.
-    pub source: SharedStr,
+    pub source: &'static str,
     /// The configuration of the bus.
     pub config: BackendConfig,
 }
@@ -58,15 +57,10 @@ impl Connect {
     pub fn new(
         bus: impl Into<Arc<str>>,
         service: impl Into<Arc<str>>,
-        source: SharedStr,
+        source: &'static str,
         config: BackendConfig,
     ) -> Self {
-        Self {
-            bus: bus.into(),
-            service: service.into(),
-            source,
-            config,
-        }
+        Self { bus: bus.into(), service: service.into(), source, config }
     }
 }
 
@@ -76,11 +70,7 @@ impl BackendFactory {
     /// A factory that connects by `connect` whenever a bus's backend is `name`. What it promises is known before
     /// it connects, so that a subscriber which requires more stops start-up at once.
     pub const fn new(name: &'static str, capabilities: Capabilities, connect: ConnectFn) -> Self {
-        Self {
-            name,
-            capabilities,
-            connect,
-        }
+        Self { name, capabilities, connect }
     }
 
     /// What the backend promises.
@@ -90,17 +80,12 @@ impl BackendFactory {
 
     /// The factory of that name, among all that are linked into the program.
     pub fn find(name: &str) -> Option<&'static Self> {
-        inventory::iter::<Self>
-            .into_iter()
-            .find(|factory| factory.name == name)
+        inventory::iter::<Self>.into_iter().find(|factory| factory.name == name)
     }
 
     /// The names of all linked backends, sorted.
     pub fn names() -> Vec<&'static str> {
-        let mut names: Vec<_> = inventory::iter::<Self>
-            .into_iter()
-            .map(|f| f.name)
-            .collect();
+        let mut names: Vec<_> = inventory::iter::<Self>.into_iter().map(|f| f.name).collect();
         names.sort_unstable();
         names
     }

@@ -49,10 +49,7 @@ pub(crate) mod tests {
         let errors = Errors::default();
         errors.add(Error::new(Span::call_site(), "first"));
         assert_eq!(errors.keep(Ok(1)), Some(1));
-        assert_eq!(
-            errors.keep::<()>(Err(Error::new(Span::call_site(), "second"))),
-            None
-        );
+        assert_eq!(errors.keep::<()>(Err(Error::new(Span::call_site(), "second"))), None);
         assert_eq!(errors.messages(), ["first", "second"]);
     }
 }

@@ -56,9 +56,7 @@ fn check(literal: LitStr, what: &str, rules: impl FnOnce(&str, &str) -> Verdict)
     let verdict = match text.len() {
         0 => Err(format!("{what} cannot be empty")),
         1..=MAX_BYTES => rules(what, &text),
-        long => Err(format!(
-            "{what} has at most {MAX_BYTES} bytes, and this one has {long}"
-        )),
+        long => Err(format!("{what} has at most {MAX_BYTES} bytes, and this one has {long}")),
     };
     match verdict {
         Ok(()) => Ok(literal),
@@ -71,26 +69,17 @@ fn letters_digits_and(others: &[char], what: &str, text: &str) -> Verdict {
     let Some((index, wrong)) = text.chars().enumerate().find(|(_, c)| !allowed(c)) else {
         return Ok(());
     };
-    let obvious = text
-        .chars()
-        .all(|c| allowed(&c) || c.is_ascii_punctuation() || c == ' ');
-    let suggestion = match others.contains(&'.') {
-        true => rejoined(text, ".", |c| c == '.' || !allowed(&c)),
-        false => rejoined(text, "_", |c| !allowed(&c)),
+    let obvious = text.chars().all(|c| allowed(&c) || c.is_ascii_punctuation() || c == ' ');
+    let suggestion = if allowed(&'.') {
+        rejoined(text, ".", |c| c == '.' || !allowed(&c))
+    } else {
+        rejoined(text, "_", |c| !allowed(&c))
     };
     Err(format!(
         "{what} is made of ASCII letters, digits and {}, but character {} is {wrong:?}{}",
-        others
-            .iter()
-            .map(|other| format!("`{other}`"))
-            .collect::<Vec<_>>()
-            .join(" "),
+        others.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>().join(" "),
         index + 1,
-        if obvious {
-            instead(suggestion)
-        } else {
-            String::new()
-        },
+        if obvious { instead(suggestion) } else { String::new() },
     ))
 }
 
@@ -105,17 +94,14 @@ fn no_empty_segment(what: &str, text: &str) -> Verdict {
         return Ok(());
     };
     let suggestion = rejoined(text, ".", |c| c == '.');
-    Err(format!(
-        "{what} has no empty segments, but {found}{}",
-        instead(suggestion)
-    ))
+    Err(format!("{what} has no empty segments, but {found}{}", instead(suggestion)))
 }
 
 fn whole_wildcard(segment: &str) -> Verdict {
     match segment.chars().find(is_wildcard) {
-        Some('*') if segment.len() > 1 => Err(format!(
-            "`*` stands for a whole segment, not for a part of one as in `{segment}`"
-        )),
+        Some('*') if segment.len() > 1 => {
+            Err(format!("`*` stands for a whole segment, not for a part of one as in `{segment}`"))
+        }
         Some(_) if segment.len() > 1 => Err(format!(
             "`#` stands for any number of whole segments, not for a part of one as in `{segment}`"
         )),
@@ -128,10 +114,7 @@ fn is_wildcard(character: &char) -> bool {
 }
 
 fn rejoined(text: &str, with: &str, separator: impl Fn(char) -> bool) -> String {
-    text.split(separator)
-        .filter(|piece| !piece.is_empty())
-        .collect::<Vec<_>>()
-        .join(with)
+    text.split(separator).filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(with)
 }
 
 fn instead(suggestion: String) -> String {
@@ -148,10 +131,7 @@ mod tests {
     use super::*;
 
     fn refusal(rule: fn(LitStr) -> Result<LitStr>, text: &str) -> String {
-        rule(LitStr::new(text, Span::call_site()))
-            .err()
-            .expect("it is refused")
-            .to_string()
+        rule(LitStr::new(text, Span::call_site())).err().expect("it is refused").to_string()
     }
 
     fn accepts(rule: fn(LitStr) -> Result<LitStr>, texts: &[&str]) {
@@ -163,25 +143,9 @@ mod tests {
     #[test]
     fn names_that_keep_the_rules_are_accepted() {
         let longest = "a".repeat(200);
-        accepts(
-            event_name,
-            &["order", "order.created", "Order-2.line_item", &longest],
-        );
-        accepts(
-            pattern,
-            &[
-                "#",
-                "*",
-                "order.*",
-                "*.created.#",
-                "order.created",
-                &longest,
-            ],
-        );
-        accepts(
-            subscriber_name,
-            &["shop::mail::send", "mail", "shop.mail-2", &longest],
-        );
+        accepts(event_name, &["order", "order.created", "Order-2.line_item", &longest]);
+        accepts(pattern, &["#", "*", "order.*", "*.created.#", "order.created", &longest]);
+        accepts(subscriber_name, &["shop::mail::send", "mail", "shop.mail-2", &longest]);
         accepts(bus_name, &["domain", "orders_2"]);
     }
 
@@ -249,10 +213,7 @@ mod tests {
             "a bus's name is made of ASCII letters, digits and `_`, but character 7 is '-': \
              write \"orders_eu\""
         );
-        assert_eq!(
-            refusal(bus_name, "Domain"),
-            "a bus's name is in lower case: write \"domain\""
-        );
+        assert_eq!(refusal(bus_name, "Domain"), "a bus's name is in lower case: write \"domain\"");
     }
 
     #[test]

@@ -20,9 +20,8 @@ fn distance(from: &str, to: &str) -> usize {
         let mut row = vec![i];
         for j in 1..=to.len() {
             let changed = usize::from(from[i - 1] != to[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + changed);
+            let mut best =
+                (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
             if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
@@ -40,12 +39,9 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_is_recognised() {
         let options = ["name", "version", "bus", "crate"];
-        for (slip, meant) in [
-            ("nmae", "name"),
-            ("Name", "name"),
-            ("verison", "version"),
-            ("buss", "bus"),
-        ] {
+        for (slip, meant) in
+            [("nmae", "name"), ("Name", "name"), ("verison", "version"), ("buss", "bus")]
+        {
             assert_eq!(nearest(slip, &options), Some(meant));
         }
     }

@@ -41,12 +41,7 @@ enum Value {
 
 impl<'errors> Options<'errors> {
     pub(crate) fn new(errors: &'errors Errors) -> Self {
-        Options {
-            given: Vec::new(),
-            strays: Vec::new(),
-            known: Vec::new(),
-            errors,
-        }
+        Options { given: Vec::new(), strays: Vec::new(), known: Vec::new(), errors }
     }
 
     /// Reads one list; an item may have several, which count as one.
@@ -55,13 +50,8 @@ impl<'errors> Options<'errors> {
         let read = |input: ParseStream<'_>| {
             while !input.is_empty() {
                 match input.call(Ident::parse_any) {
-                    Ok(name) => self.add(Given {
-                        name,
-                        value: value(input)?,
-                    }),
-                    Err(_) => self
-                        .strays
-                        .extend(tokens_before_comma(input)?.into_iter().next()),
+                    Ok(name) => self.add(Given { name, value: value(input)? }),
+                    Err(_) => self.strays.extend(tokens_before_comma(input)?.into_iter().next()),
                 }
                 errors.keep(end_of_option(input));
             }
@@ -91,18 +81,10 @@ impl<'errors> Options<'errors> {
         example: &str,
         parse: impl FnOnce(LitStr) -> Result<T>,
     ) -> Option<T> {
-        self.value(
-            name,
-            "a string",
-            &format!("{example:?}"),
-            |value| match value {
-                Expr::Lit(ExprLit {
-                    lit: Lit::Str(text),
-                    ..
-                }) => Some(parse(text)),
-                _ => None,
-            },
-        )
+        self.value(name, "a string", &format!("{example:?}"), |value| match value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(parse(text)),
+            _ => None,
+        })
     }
 
     /// `name = 2`, with the rules for the number.
@@ -112,41 +94,26 @@ impl<'errors> Options<'errors> {
         example: u32,
         parse: impl FnOnce(LitInt) -> Result<T>,
     ) -> Option<T> {
-        self.value(
-            name,
-            "a whole number",
-            &example.to_string(),
-            |value| match value {
-                Expr::Lit(ExprLit {
-                    lit: Lit::Int(number),
-                    ..
-                }) => Some(parse(number)),
-                _ => None,
-            },
-        )
+        self.value(name, "a whole number", &example.to_string(), |value| match value {
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(parse(number)),
+            _ => None,
+        })
     }
 
     /// `name = path::to::something`
     pub(crate) fn path(&mut self, name: &'static str, example: &str) -> Option<Path> {
         self.value(name, "a path", example, |value| match value {
-            Expr::Path(ExprPath {
-                qself: None, path, ..
-            }) => Some(Ok(path)),
+            Expr::Path(ExprPath { qself: None, path, .. }) => Some(Ok(path)),
             _ => None,
         })
     }
 
     /// `name = |argument| ..` or `name = path::to::function`
     pub(crate) fn function(&mut self, name: &'static str, example: &str) -> Option<Expr> {
-        self.value(
-            name,
-            "a closure or a function's path",
-            example,
-            |value| match value {
-                Expr::Closure(_) | Expr::Path(_) => Some(Ok(value)),
-                _ => None,
-            },
-        )
+        self.value(name, "a closure or a function's path", example, |value| match value {
+            Expr::Closure(_) | Expr::Path(_) => Some(Ok(value)),
+            _ => None,
+        })
     }
 
     /// `name`, by itself; the identifier tells where it stands.
@@ -161,8 +128,7 @@ impl<'errors> Options<'errors> {
 
     /// `crate = path`: where the user's crate finds aury-events, for those who re-export it.
     pub(crate) fn krate(&mut self) -> Path {
-        self.path("crate", "path::to::aury_events")
-            .unwrap_or_else(|| parse_quote!(::aury_events))
+        self.path("crate", "path::to::aury_events").unwrap_or_else(|| parse_quote!(::aury_events))
     }
 
     /// Says why an option that users may well try does not belong here.
@@ -295,11 +261,7 @@ mod tests {
         let durable = options.flag("durable").is_some();
         options.function("when", "|event| event.amount > 100.0");
         options.finish();
-        Taken {
-            bus,
-            durable,
-            messages: errors.messages(),
-        }
+        Taken { bus, durable, messages: errors.messages() }
     }
 
     #[test]
@@ -338,10 +300,7 @@ mod tests {
             quote!(bus("domain")),
             quote!(bus: "domain"),
         ] {
-            assert_eq!(
-                take(list).messages,
-                ["`bus` takes a string: write `bus = \"domain\"`"]
-            );
+            assert_eq!(take(list).messages, ["`bus` takes a string: write `bus = \"domain\"`"]);
         }
         assert_eq!(
             take(quote!(durable = true)).messages,

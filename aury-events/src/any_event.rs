@@ -67,8 +67,6 @@ impl AnyEvent {
     ///
     /// When it bears the name of `E` and its data has another shape.
     pub fn event<E: Event>(&self) -> Result<Option<Arc<E>>, DecodeError> {
-        (self.name().as_str() == E::NAME)
-            .then(|| E::decode(&self.envelope.payload))
-            .transpose()
+        (self.name().as_str() == E::NAME).then(|| E::decode(&self.envelope.payload)).transpose()
     }
 }

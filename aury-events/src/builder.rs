@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aury_events_backends::{BackendFactory, envelope::SharedStr, registry::Connect};
+use aury_events_backends::{BackendFactory, registry::Connect};
 use once_cell::sync::Lazy;
 
 use crate::{
@@ -94,26 +94,18 @@ impl EventBusManagerBuilder {
         if self.from_env {
             problems.extend(self.apply(Environment::from_process()));
         }
-        self.buses
-            .entry(DEFAULT_BUS.to_owned())
-            .or_insert_with(BusConfig::memory);
+        self.buses.entry(DEFAULT_BUS.to_owned()).or_insert_with(BusConfig::memory);
         let service = self.service.take().unwrap_or_else(name_of_binary);
         problems.extend(check_service(&service).err());
 
         let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
         let subscribers = startup::selected(&filter);
-        let plan = Plan {
-            buses: &self.buses,
-            subscribers: &subscribers,
-            states: &self.states,
-        };
+        let plan = Plan { buses: &self.buses, subscribers: &subscribers, states: &self.states };
         let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
         problems.extend(plan.problems());
         StartError::unless_none(problems)?;
 
-        let starting = Starting(Some(
-            self.connect(service, Catalogue::of(&subscribers)).await?,
-        ));
+        let starting = Starting(Some(self.connect(service, Catalogue::of(&subscribers)).await?));
         starting.subscribe(&subscribers).await?;
         startup::report(subscribers.len(), &filter);
         Ok(starting.done())
@@ -162,7 +154,7 @@ impl EventBusManagerBuilder {
             let connect = Connect::new(
                 Arc::clone(&name),
                 Arc::clone(&service),
-                source.clone(),
+                source,
                 config.backend_config().clone(),
             );
             match factory.connect(connect).await {
@@ -200,9 +192,7 @@ impl Starting {
         let mut problems = Vec::new();
         for entry in subscribers {
             let manager = self.0.as_ref().expect("it is taken at the end alone");
-            let bus = manager
-                .get_instance(entry.bus)
-                .expect("the plan's buses exist");
+            let bus = manager.get_instance(entry.bus).expect("the plan's buses exist");
             if let Err(error) = bus.start_linked(entry).await {
                 problems.push(Problem::Backend(error));
             }
@@ -226,24 +216,19 @@ impl Drop for Starting {
 /// The name of the program that runs.
 fn name_of_binary() -> String {
     let program = std::env::current_exe().ok();
-    let name = program
-        .as_deref()
-        .and_then(|path| path.file_stem()?.to_str());
+    let name = program.as_deref().and_then(|path| path.file_stem()?.to_str());
     name.unwrap_or("aury-events").to_owned()
 }
 
 /// A text that lives as long as the process, kept once. There are as many as there are services in it: one, mostly.
-fn interned(text: &str) -> SharedStr {
+fn interned(text: &str) -> &'static str {
     use std::{collections::HashSet, sync::Mutex};
     static TEXTS: Lazy<Mutex<HashSet<&'static str>>> = Lazy::new(Mutex::default);
 
-    let mut texts = TEXTS
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let known = texts.get(text).copied().unwrap_or_else(|| {
+    let mut texts = TEXTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    texts.get(text).copied().unwrap_or_else(|| {
         let text = Box::leak(text.to_owned().into_boxed_str());
         texts.insert(text);
         text
-    });
-    SharedStr::from_static(known)
+    })
 }

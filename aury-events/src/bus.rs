@@ -15,7 +15,6 @@ use aury_events_backends::{
 
 use crate::{
     any_event::AnyEvent,
-    context::Context,
     dead_letters::DeadLetters,
     dispatch,
     error::{PublishAllError, PublishError, SubscribeError},
@@ -128,8 +127,8 @@ impl EventBus {
     /// See [`PublishError`].
     pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
         let event = event.into_event();
-        let outgoing = Context::with_current(|cause| publish::outgoing(self, event, cause))?;
-        publish::send(self, outgoing).await
+        let cause = publish::current_cause();
+        publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
     }
 
     /// Publishes many events of one type, in order, as fast as the backend takes them. Gives their ids in the same
@@ -145,20 +144,19 @@ impl EventBus {
     {
         let mut ids = Vec::new();
         let mut refused = None;
+        let cause = publish::current_cause();
         let mut outgoing = events.into_iter().map_while(|event| {
-            let event = event.into_event();
-            let outgoing = Context::with_current(|cause| publish::outgoing(self, event, cause));
-            outgoing
-                .inspect(|outgoing| ids.push(outgoing.envelope.metadata.id().clone()))
-                .map_err(|error| refused = Some(error))
-                .ok()
+            let outgoing = publish::outgoing(self, event.into_event(), cause.as_ref());
+            refused = publish::check_hops(self, &outgoing).err();
+            refused.is_none().then(|| {
+                ids.push(outgoing.envelope.metadata.id());
+                outgoing
+            })
         });
         let results = self.backend().publish_all(&mut outgoing).await;
 
-        let failure = results
-            .into_iter()
-            .enumerate()
-            .find_map(|(at, result)| Some((at, result.err()?)));
+        let failure =
+            results.into_iter().enumerate().find_map(|(at, result)| Some((at, result.err()?)));
         match (failure, refused) {
             (Some((at, error)), _) => {
                 ids.truncate(at);
@@ -234,8 +232,7 @@ impl EventBus {
         if !self.backend().capabilities().patterns {
             return Err(SubscribeError::no_patterns(self.name(), pattern));
         }
-        self.subscribe_closure(Topic::Pattern(pattern), handler)
-            .await
+        self.subscribe_closure(Topic::Pattern(pattern), handler).await
     }
 
     async fn subscribe_closure<P, F>(
@@ -254,10 +251,7 @@ impl EventBus {
             self.manager.service().clone(),
         );
         let handler = Closure::<P, F>::new(closure);
-        self.start(spec.ephemeral(), |consumer, info| {
-            dispatch::run(handler, consumer, info)
-        })
-        .await
+        self.start(spec.ephemeral(), |consumer, info| dispatch::run(handler, consumer, info)).await
     }
 
     /// Starts the subscription of a subscriber known at link time.
@@ -265,14 +259,9 @@ impl EventBus {
         &self,
         entry: &'static SubscriberEntry,
     ) -> Result<(), SubscribeError> {
-        let spec = SubscriptionSpec::new(
-            entry.id,
-            entry.topic.to_topic(),
-            self.manager.service().clone(),
-        );
-        self.start(spec, |consumer, info| entry.run(consumer, info))
-            .await
-            .map(drop)
+        let spec =
+            SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
+        self.start(spec, |consumer, info| entry.run(consumer, info)).await.map(drop)
     }
 
     async fn start<Fut>(
@@ -293,10 +282,7 @@ impl EventBus {
 
         let mut running = self.core().running();
         running.retain(|other| !other.task.is_finished());
-        running.push(Running {
-            info: Arc::clone(&info),
-            task,
-        });
+        running.push(Running { info: Arc::clone(&info), task });
         drop(running);
         Ok(Subscription::new(info, canceller))
     }
@@ -305,9 +291,7 @@ impl EventBus {
     pub(crate) async fn join(&self, info: &Arc<SubscriptionInfo>) {
         let task = {
             let mut running = self.core().running();
-            let at = running
-                .iter()
-                .position(|other| Arc::ptr_eq(&other.info, info));
+            let at = running.iter().position(|other| Arc::ptr_eq(&other.info, info));
             at.map(|at| running.swap_remove(at).task)
         };
         if let Some(task) = task {

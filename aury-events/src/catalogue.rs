@@ -60,9 +60,6 @@ impl Catalogue {
             path: entry.path,
             location: entry.location,
         });
-        Self {
-            events: events.collect(),
-            subscribers: subscribers.collect(),
-        }
+        Self { events: events.collect(), subscribers: subscribers.collect() }
     }
 }

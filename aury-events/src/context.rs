@@ -1,9 +1,9 @@
 //! The event that is being handled.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{cell::RefCell, fmt, sync::Arc, time::SystemTime};
 
 use aury_events_backends::{
-    EventId, EventName, Metadata,
+    Delivery, EventId, EventName, Metadata,
     envelope::{TraceContext, TraceId},
 };
 
@@ -13,8 +13,13 @@ use crate::{
 };
 
 tokio::task_local! {
-    /// The event that the current task is handling.
-    static CURRENT: Context;
+    /// The event that the current task is handling. Behind a pointer, since it changes its place with every poll.
+    static CURRENT: Box<RefCell<Option<Context>>>;
+}
+
+/// Runs the loop of a subscription, which [sets](Context::set_current) the context of one event after the other.
+pub(crate) async fn scope<T>(dispatch: impl Future<Output = T>) -> T {
+    CURRENT.scope(Box::default(), dispatch).await
 }
 
 /// The event that is being handled: its metadata, the attempt, and the subscriber.
@@ -39,37 +44,31 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(
-        metadata: Metadata,
-        attempt: u32,
-        subscription: Arc<SubscriptionInfo>,
-    ) -> Self {
+    /// The context in which a subscription handles a delivery.
+    pub(crate) fn of(delivery: &Delivery, subscription: &Arc<SubscriptionInfo>) -> Self {
         Self {
-            metadata,
-            attempt,
-            subscription,
+            metadata: delivery.metadata().clone(),
+            attempt: delivery.attempt(),
+            subscription: Arc::clone(subscription),
         }
     }
 
-    /// Runs `future` as the handling of this event.
-    pub(crate) async fn scope<T>(self, future: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, future).await
+    /// Makes it the context of what the current task does next.
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`scope`].
+    pub(crate) fn set_current(self) {
+        CURRENT.with(|current| current.replace(Some(self)));
     }
 
     /// Looks at the context of the event that the current task handles, if it handles one.
-    pub(crate) fn with_current<T>(look: impl FnOnce(Option<&Self>) -> T) -> T {
-        // Whether there is a context or not, `look` runs exactly once: hence the option to take it from.
-        let mut look = Some(look);
-        let mut run = |context: Option<&Self>| look.take().map(|look| look(context));
-        match CURRENT.try_with(|context| run(Some(context))) {
-            Ok(seen) => seen,
-            Err(_) => run(None),
-        }
-        .expect("it runs once")
+    pub(crate) fn with_current<T>(look: impl FnOnce(&Self) -> T) -> Option<T> {
+        CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
     }
 
     /// The id of the event.
-    pub fn event_id(&self) -> &EventId {
+    pub fn event_id(&self) -> EventId {
         self.metadata.id()
     }
 
@@ -89,12 +88,12 @@ impl Context {
     }
 
     /// The id of the event that started the chain.
-    pub fn correlation_id(&self) -> &EventId {
+    pub fn correlation_id(&self) -> EventId {
         self.metadata.correlation_id()
     }
 
     /// The id of the event whose handling published this one.
-    pub fn causation_id(&self) -> Option<&EventId> {
+    pub fn causation_id(&self) -> Option<EventId> {
         self.metadata.causation_id()
     }
 
@@ -161,5 +160,5 @@ impl fmt::Debug for Context {
 /// assert_eq!(aury_events::trace_id(), None);
 /// ```
 pub fn trace_id() -> Option<TraceId> {
-    Context::with_current(|context| context.map(|context| context.trace().trace_id()))
+    Context::with_current(|context| context.trace().trace_id())
 }

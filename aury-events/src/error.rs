@@ -3,11 +3,11 @@
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{
-    BackendError, EventId, EventName, Metadata,
+    BackendError, EventId, EventName,
     envelope::{InvalidPattern, Pattern},
 };
 
-use crate::{context::Context, startup::StartError};
+use crate::startup::StartError;
 
 /// Any error, as handlers return them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -120,17 +120,11 @@ pub struct UnknownBus {
 
 impl UnknownBus {
     pub(crate) fn among<'a>(bus: &str, known: impl Iterator<Item = &'a str>) -> Self {
-        Self {
-            bus: bus.to_owned(),
-            known: Some(known.map(str::to_owned).collect()),
-        }
+        Self { bus: bus.to_owned(), known: Some(known.map(str::to_owned).collect()) }
     }
 
     pub(crate) fn not_initialised(bus: &str) -> Self {
-        Self {
-            bus: bus.to_owned(),
-            known: None,
-        }
+        Self { bus: bus.to_owned(), known: None }
     }
 
     /// The name that was asked for.
@@ -156,11 +150,7 @@ impl StdError for UnknownBus {}
 
 /// Names in backticks, separated by commas.
 pub(crate) fn quoted<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
-    names
-        .into_iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Why an event was not published.
@@ -190,20 +180,9 @@ pub enum PublishError {
 impl PublishError {
     pub(crate) fn from_backend(error: BackendError, bus: &str) -> Self {
         if error.is_closed() {
-            Self::Closed {
-                bus: bus.to_owned(),
-            }
+            Self::Closed { bus: bus.to_owned() }
         } else {
             Self::Backend(BackendFailure::new("publish", bus, error))
-        }
-    }
-
-    #[cold]
-    pub(crate) fn event_loop(metadata: &Metadata, context: &Context) -> Self {
-        Self::EventLoop {
-            event: metadata.name().clone(),
-            subscriber: context.subscriber().to_owned(),
-            hops: metadata.hops(),
         }
     }
 
@@ -222,17 +201,10 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed { bus } => {
-                write!(
-                    f,
-                    "the bus `{bus}` is shutting down and takes no more events"
-                )
+                write!(f, "the bus `{bus}` is shutting down and takes no more events")
             }
             Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
-            Self::EventLoop {
-                event,
-                subscriber,
-                hops,
-            } => write!(
+            Self::EventLoop { event, subscriber, hops } => write!(
                 f,
                 "event loop: `{event}`, published by the subscriber `{subscriber}`, would be number {hops} in its \
                  chain of events, more than EVENT_MAX_HOPS allows"
@@ -282,11 +254,7 @@ impl PublishAllError {
 
 impl fmt::Display for PublishAllError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} events were published, the next one was not",
-            self.published.len()
-        )
+        write!(f, "{} events were published, the next one was not", self.published.len())
     }
 }
 
@@ -320,17 +288,11 @@ pub enum SubscribeError {
 
 impl SubscribeError {
     pub(crate) fn invalid_pattern(pattern: &str, source: InvalidPattern) -> Self {
-        Self::InvalidPattern {
-            pattern: pattern.to_owned(),
-            source,
-        }
+        Self::InvalidPattern { pattern: pattern.to_owned(), source }
     }
 
     pub(crate) fn no_patterns(bus: &str, pattern: Pattern) -> Self {
-        Self::NoPatterns {
-            bus: bus.to_owned(),
-            pattern: pattern.to_string(),
-        }
+        Self::NoPatterns { bus: bus.to_owned(), pattern: pattern.to_string() }
     }
 
     pub(crate) fn connect(bus: &str, source: BackendError) -> Self {
@@ -338,11 +300,7 @@ impl SubscribeError {
     }
 
     pub(crate) fn backend(subscriber: &Arc<str>, bus: &str, source: BackendError) -> Self {
-        Self::Backend(BackendFailure::new(
-            format!("subscribe `{subscriber}`"),
-            bus,
-            source,
-        ))
+        Self::Backend(BackendFailure::new(format!("subscribe `{subscriber}`"), bus, source))
     }
 }
 
@@ -381,11 +339,7 @@ pub struct BackendFailure {
 
 impl BackendFailure {
     pub(crate) fn new(attempt: impl Into<String>, bus: &str, source: BackendError) -> Self {
-        Self {
-            attempt: attempt.into(),
-            bus: bus.to_owned(),
-            source,
-        }
+        Self { attempt: attempt.into(), bus: bus.to_owned(), source }
     }
 
     /// What the backend reported.
@@ -420,11 +374,7 @@ impl ShutdownError {
         left: Vec<(String, u64)>,
         close: Vec<BackendFailure>,
     ) -> Result<(), Self> {
-        if left.is_empty() && close.is_empty() {
-            Ok(())
-        } else {
-            Err(Self { limit, left, close })
-        }
+        if left.is_empty() && close.is_empty() { Ok(()) } else { Err(Self { limit, left, close }) }
     }
 
     /// How many deliveries each subscriber had not finished, by its id.
@@ -436,11 +386,7 @@ impl ShutdownError {
 impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.left.is_empty() {
-            write!(
-                f,
-                "not everything was handled within {:?}; left over:",
-                self.limit
-            )?;
+            write!(f, "not everything was handled within {:?}; left over:", self.limit)?;
             for (subscriber, count) in &self.left {
                 write!(f, " {count} for `{subscriber}`;")?;
             }

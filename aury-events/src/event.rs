@@ -197,9 +197,7 @@ macro_rules! key_by_display {
         }
     )*};
 }
-key_by_display!(
-    u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, char, bool
-);
+key_by_display!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, char, bool);
 
 /// The link-time entry of an event type.
 #[derive(Debug)]
@@ -216,13 +214,7 @@ inventory::collect!(EventEntry);
 impl EventEntry {
     /// The entry of `E`, as the derive submits it.
     pub const fn of<E: Event>(location: Location, type_path: &'static str) -> Self {
-        Self {
-            name: E::NAME,
-            version: E::VERSION,
-            bus: E::BUS,
-            type_path,
-            location,
-        }
+        Self { name: E::NAME, version: E::VERSION, bus: E::BUS, type_path, location }
     }
 
     /// All event types that are linked into the program, by name.

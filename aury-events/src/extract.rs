@@ -118,10 +118,8 @@ impl FromContext for TraceId {
 
 /// Makes a parameter in the context of the event that the current task handles.
 pub fn extract<T: FromContext>() -> Result<T, BoxError> {
-    Context::with_current(|context| match context {
-        Some(context) => T::from_context(context),
-        None => Err("no event is being handled here".into()),
-    })
+    Context::with_current(T::from_context)
+        .unwrap_or_else(|| Err("no event is being handled here".into()))
 }
 
 /// A type of state: its identity, and its name for messages.
@@ -133,10 +131,7 @@ pub(crate) struct StateKey {
 
 impl StateKey {
     fn of<T: 'static>() -> Self {
-        Self {
-            id: TypeId::of::<T>(),
-            name: type_name::<T>(),
-        }
+        Self { id: TypeId::of::<T>(), name: type_name::<T>() }
     }
 }
 
@@ -164,16 +159,12 @@ impl States {
     pub(crate) fn repeated(&self) -> Vec<StateKey> {
         let earlier = |at: usize, id| self.0[..at].iter().any(|(key, _)| key.id == id);
         let all = self.0.iter().enumerate();
-        all.filter(|&(at, (key, _))| earlier(at, key.id))
-            .map(|(_, (key, _))| *key)
-            .collect()
+        all.filter(|&(at, (key, _))| earlier(at, key.id)).map(|(_, (key, _))| *key).collect()
     }
 }
 
 impl fmt::Debug for States {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|(key, _)| key.name))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key.name)).finish()
     }
 }

@@ -47,8 +47,8 @@ pub(crate) async fn init(builder: EventBusManagerBuilder) -> Result<EventBusMana
 }
 
 /// The manager of the event that the current task handles, else that of the process.
-fn with_manager<T>(look: impl FnOnce(Option<&EventBusManager>) -> T) -> T {
-    Context::with_current(|context| look(context.map(Context::manager).or_else(|| MANAGER.get())))
+fn manager() -> Option<EventBusManager> {
+    Context::with_current(|context| context.manager().clone()).or_else(|| MANAGER.get().cloned())
 }
 
 fn bus_of<E: Event>() -> Result<EventBus, UnknownBus> {
@@ -74,10 +74,10 @@ pub async fn publish<T: IntoEvent>(event: T) -> Result<EventId, PublishError> {
 ///
 /// When there is none of that name, or nothing has been initialised.
 pub fn bus(name: &str) -> Result<EventBus, UnknownBus> {
-    with_manager(|manager| match manager {
+    match manager() {
         Some(manager) => manager.get_instance(name),
         None => Err(UnknownBus::not_initialised(name)),
-    })
+    }
 }
 
 /// The bus that is meant where none is named: [`bus`]`("default")`.

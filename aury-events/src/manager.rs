@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{Health, InFlight, envelope::SharedStr};
+use aury_events_backends::{Health, InFlight};
 use tokio::time::timeout;
 
 use crate::{
@@ -27,7 +27,7 @@ pub struct EventBusManager(Arc<ManagerCore>);
 pub(crate) struct ManagerCore {
     pub(crate) buses: Vec<BusCore>,
     pub(crate) service: Arc<str>,
-    pub(crate) source: SharedStr,
+    pub(crate) source: &'static str,
     pub(crate) max_hops: u16,
     pub(crate) states: States,
     pub(crate) catalogue: Catalogue,
@@ -70,17 +70,13 @@ impl EventBusManager {
     pub fn get_instance(&self, name: &str) -> Result<EventBus, UnknownBus> {
         match self.0.buses.iter().position(|bus| bus.name() == name) {
             Some(index) => Ok(EventBus::new(self.clone(), index)),
-            None => Err(UnknownBus::among(
-                name,
-                self.0.buses.iter().map(BusCore::name),
-            )),
+            None => Err(UnknownBus::among(name, self.0.buses.iter().map(BusCore::name))),
         }
     }
 
     /// The bus that is meant where none is named.
     pub fn default_bus(&self) -> EventBus {
-        self.get_instance(crate::DEFAULT_BUS)
-            .expect("every manager has a default bus")
+        self.get_instance(crate::DEFAULT_BUS).expect("every manager has a default bus")
     }
 
     /// The bus that events of type `E` belong to.
@@ -95,9 +91,7 @@ impl EventBusManager {
 
     /// How each bus is.
     pub fn health(&self) -> BTreeMap<String, Health> {
-        self.instances()
-            .map(|bus| (bus.name().to_owned(), bus.health()))
-            .collect()
+        self.instances().map(|bus| (bus.name().to_owned(), bus.health())).collect()
     }
 
     /// The events that the program declares, and the subscribers that this manager runs.
@@ -122,42 +116,21 @@ impl EventBusManager {
             return Ok(());
         }
         let buses = &self.0.buses;
-        let limit = buses
-            .iter()
-            .map(BusCore::shutdown_timeout)
-            .max()
-            .unwrap_or_default();
+        let limit = buses.iter().map(BusCore::shutdown_timeout).max().unwrap_or_default();
         buses.iter().for_each(|bus| bus.backend().drain());
-        let in_flight: Vec<_> = buses
-            .iter()
-            .map(|bus| bus.backend().in_flight().clone())
-            .collect();
-        let in_time = timeout(limit, InFlight::all_settled(&in_flight))
-            .await
-            .is_ok();
-        let left = if in_time {
-            Vec::new()
-        } else {
-            self.unsettled()
-        };
+        let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
+        let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
+        let left = if in_time { Vec::new() } else { self.unsettled() };
 
-        let running: Vec<_> = buses
-            .iter()
-            .flat_map(|bus| std::mem::take(&mut *bus.running()))
-            .collect();
+        let running: Vec<_> =
+            buses.iter().flat_map(|bus| std::mem::take(&mut *bus.running())).collect();
         if !in_time {
-            running
-                .iter()
-                .for_each(|subscription| subscription.task.abort());
+            running.iter().for_each(|subscription| subscription.task.abort());
         }
         let mut failures = Vec::new();
         for bus in buses {
             if let Err(error) = bus.backend().close().await {
-                failures.push(BackendFailure::new(
-                    "close the connections",
-                    bus.name(),
-                    error,
-                ));
+                failures.push(BackendFailure::new("close the connections", bus.name(), error));
             }
         }
         end(running).await;
@@ -168,23 +141,16 @@ impl EventBusManager {
     /// Ends all subscriptions where they are.
     pub(crate) fn abort(&self) {
         for bus in &self.0.buses {
-            bus.running()
-                .drain(..)
-                .for_each(|subscription| subscription.task.abort());
+            bus.running().drain(..).for_each(|subscription| subscription.task.abort());
         }
     }
 
     /// The subscribers that hold unsettled deliveries, with the number of these.
     fn unsettled(&self) -> Vec<(String, u64)> {
-        let subscriptions = self
-            .0
-            .buses
-            .iter()
-            .flat_map(|bus| bus.backend().health().subscriptions);
+        let subscriptions =
+            self.0.buses.iter().flat_map(|bus| bus.backend().health().subscriptions);
         let unsettled = subscriptions.filter(|subscription| subscription.in_flight > 0);
-        unsettled
-            .map(|s| (s.subscriber.to_string(), s.in_flight))
-            .collect()
+        unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect()
     }
 
     pub(crate) fn buses(&self) -> &[BusCore] {
@@ -195,8 +161,8 @@ impl EventBusManager {
         &self.0.service
     }
 
-    pub(crate) fn source(&self) -> SharedStr {
-        self.0.source.clone()
+    pub(crate) fn source(&self) -> &'static str {
+        self.0.source
     }
 
     pub(crate) fn max_hops(&self) -> u16 {
@@ -226,10 +192,7 @@ async fn end(running: Vec<Running>) {
 impl fmt::Debug for EventBusManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventBusManager")
-            .field(
-                "buses",
-                &self.0.buses.iter().map(BusCore::name).collect::<Vec<_>>(),
-            )
+            .field("buses", &self.0.buses.iter().map(BusCore::name).collect::<Vec<_>>())
             .field("service", &self.0.service)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use aury_events_backends::{
-    Envelope, EventId, Metadata, Origin, Outgoing, Payload, envelope::SharedStr,
+    Envelope, EventId, Metadata, Origin, Outgoing, Payload,
+    envelope::{Cause, SharedStr},
 };
 
 use crate::{
@@ -18,20 +19,14 @@ use crate::{
 pub struct Publish<'a, E> {
     bus: &'a EventBus,
     event: Arc<E>,
-    cause: Option<&'a Context>,
+    cause: Option<Cause>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
 }
 
 impl<'a, E: Event> Publish<'a, E> {
     pub(crate) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
-        Self {
-            bus,
-            event,
-            cause: None,
-            key: None,
-            headers: Vec::new(),
-        }
+        Self { bus, event, cause: None, key: None, headers: Vec::new() }
     }
 
     /// Sets a header; one of the same name is replaced.
@@ -47,8 +42,8 @@ impl<'a, E: Event> Publish<'a, E> {
     }
 
     /// Publishes it as a consequence of the event of `context`, in place of the one that the current task handles.
-    pub fn caused_by(mut self, context: &'a Context) -> Self {
-        self.cause = Some(context);
+    pub fn caused_by(mut self, context: &Context) -> Self {
+        self.cause = Some(context.metadata().as_cause());
         self
     }
 
@@ -58,17 +53,8 @@ impl<'a, E: Event> Publish<'a, E> {
     ///
     /// See [`PublishError`].
     pub async fn publish(self) -> Result<EventId, PublishError> {
-        let Self {
-            bus,
-            event,
-            cause,
-            key,
-            headers,
-        } = self;
-        let mut outgoing = match cause {
-            Some(cause) => outgoing(bus, event, Some(cause))?,
-            None => Context::with_current(|current| outgoing(bus, event, current))?,
-        };
+        let Self { bus, event, cause, key, headers } = self;
+        let mut outgoing = outgoing(bus, event, cause.or_else(current_cause).as_ref());
         let mut metadata = outgoing.envelope.metadata;
         if let Some(key) = key {
             metadata = metadata.with_key(key);
@@ -92,43 +78,46 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
     }
 }
 
-/// Hands an event to the bus's backend.
+/// What the event that the current task handles hands on to those published now; `None` outside of handlers.
+pub(crate) fn current_cause() -> Option<Cause> {
+    Context::with_current(|context| context.metadata().as_cause())
+}
+
+/// Puts an event into its envelope: what it is caused by makes it part of a chain.
+pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
+    let mut metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
+    if bus.is_remote()
+        && let Some(key) = event.key()
+    {
+        metadata = metadata.with_key(&*key);
+    }
+    let origin = if cause.is_some() { Origin::Handler } else { Origin::Application };
+    Outgoing {
+        envelope: Envelope { metadata, payload: Payload::Typed(E::into_payload(event)) },
+        origin,
+    }
+}
+
+/// Hands an event to the bus's backend, unless it is one too many in its chain.
 pub(crate) async fn send(bus: &EventBus, outgoing: Outgoing) -> Result<EventId, PublishError> {
-    let id = outgoing.envelope.metadata.id().clone();
+    check_hops(bus, &outgoing)?;
+    let id = outgoing.envelope.metadata.id();
     match bus.backend().publish(outgoing).await {
         Ok(()) => Ok(id),
         Err(error) => Err(PublishError::from_backend(error, bus.name())),
     }
 }
 
-/// Puts an event into its envelope: what it is caused by makes it part of a chain.
-pub(crate) fn outgoing<E: Event>(
-    bus: &EventBus,
-    event: Arc<E>,
-    cause: Option<&Context>,
-) -> Result<Outgoing, PublishError> {
-    let (name, source) = (name_of::<E>(), bus.manager().source());
-    let (mut metadata, origin) = match cause {
-        None => (
-            Metadata::root(name, E::VERSION, source),
-            Origin::Application,
-        ),
-        Some(context) => {
-            let metadata = context.metadata().caused(name, E::VERSION, source);
-            if metadata.hops() > bus.manager().max_hops() {
-                return Err(PublishError::event_loop(&metadata, context));
-            }
-            (metadata, Origin::Handler)
-        }
-    };
-    if bus.is_remote()
-        && let Some(key) = event.key()
-    {
-        metadata = metadata.with_key(&*key);
+/// The guard against subscribers that feed each other for ever.
+pub(crate) fn check_hops(bus: &EventBus, outgoing: &Outgoing) -> Result<(), PublishError> {
+    let metadata = &outgoing.envelope.metadata;
+    if metadata.hops() <= bus.manager().max_hops() {
+        return Ok(());
     }
-    let payload = Payload::Typed(E::into_payload(event));
-    Ok(Outgoing {
-        envelope: Envelope { metadata, payload },
-        origin,
+    let subscriber = Context::with_current(|context| context.subscriber().to_owned());
+    Err(PublishError::EventLoop {
+        event: metadata.name().clone(),
+        subscriber: subscriber.unwrap_or_else(|| "(a task of its own)".to_owned()),
+        hops: metadata.hops(),
     })
 }

@@ -21,11 +21,7 @@ pub struct StartError {
 impl StartError {
     /// The error for these problems; `Ok` when there are none.
     pub(crate) fn unless_none(problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Self { problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
     /// The problems.
@@ -39,11 +35,7 @@ impl fmt::Display for StartError {
         match &self.problems[..] {
             [problem] => write!(f, "the event buses cannot start: {problem}"),
             problems => {
-                write!(
-                    f,
-                    "the event buses cannot start, for {} reasons:",
-                    problems.len()
-                )?;
+                write!(f, "the event buses cannot start, for {} reasons:", problems.len())?;
                 for (number, problem) in (1..).zip(problems) {
                     write!(f, "\n  {number}. {problem}")?;
                 }
@@ -158,11 +150,7 @@ impl fmt::Display for Problem {
                     ),
                 }
             }
-            Self::UnknownBus {
-                subscriber,
-                bus,
-                known,
-            } => write!(
+            Self::UnknownBus { subscriber, bus, known } => write!(
                 f,
                 "the subscriber {subscriber} listens on the bus `{bus}`, but there is only {}: configure it by \
                  `EVENT_{}_URL` or `EVENT_{0}_BACKEND`, or in code by `.bus(\"{bus}\", …)`",
@@ -179,27 +167,16 @@ impl fmt::Display for Problem {
                 "two values of the type `{state}` were given as state: a subscriber could not tell them apart, so \
                  wrap one in a type of its own"
             ),
-            Self::DuplicateEvent {
-                name,
-                types: [first, second],
-            } => write!(
+            Self::DuplicateEvent { name, types: [first, second] } => write!(
                 f,
                 "two event types have the name `{name}`: {first} and {second}; rename one by \
                  `#[event(name = \"…\")]`"
             ),
-            Self::DuplicateSubscriber {
-                id,
-                functions: [first, second],
-            } => write!(
+            Self::DuplicateSubscriber { id, functions: [first, second] } => write!(
                 f,
                 "two subscribers have the id `{id}`: {first} and {second}; rename one by `#[subscribe(name = \"…\")]`"
             ),
-            Self::Unsupported {
-                subscriber,
-                requirement,
-                bus,
-                backend,
-            } => write!(
+            Self::Unsupported { subscriber, requirement, bus, backend } => write!(
                 f,
                 "the subscriber {subscriber} requires {requirement}, which the backend `{backend}` of the bus `{bus}` \
                  does not offer"
@@ -245,11 +222,7 @@ impl Plan<'_> {
         );
         problems.extend(duplicate_events());
         problems.extend(self.duplicate_subscribers());
-        problems.extend(
-            self.subscribers
-                .iter()
-                .flat_map(|entry| self.problems_of(entry)),
-        );
+        problems.extend(self.subscribers.iter().flat_map(|entry| self.problems_of(entry)));
         problems
     }
 
@@ -268,44 +241,25 @@ impl Plan<'_> {
     }
 
     fn duplicate_subscribers(&self) -> impl Iterator<Item = Problem> {
-        let same = self
-            .subscribers
-            .windows(2)
-            .filter(|pair| pair[0].id == pair[1].id);
+        let same = self.subscribers.windows(2).filter(|pair| pair[0].id == pair[1].id);
         same.map(|pair| Problem::DuplicateSubscriber {
             id: pair[0].id,
-            functions: [0, 1].map(|at| Place {
-                name: pair[at].path,
-                location: pair[at].location,
-            }),
+            functions: [0, 1].map(|at| Place { name: pair[at].path, location: pair[at].location }),
         })
     }
 
     fn problems_of(&self, entry: &'static SubscriberEntry) -> Vec<Problem> {
-        let subscriber = || Place {
-            name: entry.id,
-            location: entry.location,
-        };
+        let subscriber = || Place { name: entry.id, location: entry.location };
         let mut needs = Needs::default();
         (entry.needs)(&mut needs);
-        let missing = needs
-            .states
-            .into_iter()
-            .filter(|&state| !self.states.has(state));
+        let missing = needs.states.into_iter().filter(|&state| !self.states.has(state));
         let mut problems: Vec<_> = missing
-            .map(|state| Problem::MissingState {
-                subscriber: subscriber(),
-                state: state.name,
-            })
+            .map(|state| Problem::MissingState { subscriber: subscriber(), state: state.name })
             .collect();
 
         let Some(config) = self.buses.get(entry.bus) else {
             let known = self.buses.keys().cloned().collect();
-            problems.push(Problem::UnknownBus {
-                subscriber: subscriber(),
-                bus: entry.bus,
-                known,
-            });
+            problems.push(Problem::UnknownBus { subscriber: subscriber(), bus: entry.bus, known });
             return problems;
         };
         let Some(factory) = BackendFactory::find(config.backend_name()) else {
@@ -313,65 +267,39 @@ impl Plan<'_> {
         };
         let offered = factory.capabilities();
         let unmet = [
-            (
-                entry.options.durable && !offered.at_least_once,
-                "`durable`, delivery at least once,",
-            ),
+            (entry.options.durable && !offered.at_least_once, "`durable`, delivery at least once,"),
             (
                 entry.topic.is_pattern() && !offered.patterns,
                 "`pattern`, subscriptions to patterns,",
             ),
         ];
-        problems.extend(
-            unmet
-                .into_iter()
-                .filter(|(unmet, _)| *unmet)
-                .map(|(_, requirement)| {
-                    let backend = config.backend_name().to_owned();
-                    Problem::Unsupported {
-                        subscriber: subscriber(),
-                        requirement,
-                        bus: entry.bus,
-                        backend,
-                    }
-                }),
-        );
+        problems.extend(unmet.into_iter().filter(|(unmet, _)| *unmet).map(|(_, requirement)| {
+            let backend = config.backend_name().to_owned();
+            Problem::Unsupported { subscriber: subscriber(), requirement, bus: entry.bus, backend }
+        }));
         problems
     }
 }
 
 fn duplicate_events() -> Vec<Problem> {
     let same = |pair: &&[&'static EventEntry]| pair[0].name == pair[1].name;
-    let place = |entry: &EventEntry| Place {
-        name: entry.type_path,
-        location: entry.location,
-    };
+    let place = |entry: &EventEntry| Place { name: entry.type_path, location: entry.location };
     let problem = |pair: &[&'static EventEntry]| Problem::DuplicateEvent {
         name: pair[0].name,
         types: [place(pair[0]), place(pair[1])],
     };
-    EventEntry::all()
-        .windows(2)
-        .filter(same)
-        .map(problem)
-        .collect()
+    EventEntry::all().windows(2).filter(same).map(problem).collect()
 }
 
 /// The subscribers that a filter selects; a glob that selects none is worth a warning.
 pub(crate) fn selected(filter: &SubscriberFilter) -> Vec<&'static SubscriberEntry> {
     let all = SubscriberEntry::all();
     for glob in filter.globs() {
-        if glob != "*"
-            && !all
-                .iter()
-                .any(|entry| SubscriberFilter::matches(glob, entry.id))
-        {
+        if glob != "*" && !all.iter().any(|entry| SubscriberFilter::matches(glob, entry.id)) {
             tracing::warn!(glob, "no subscriber has an id that matches");
         }
     }
-    all.into_iter()
-        .filter(|entry| filter.selects(entry.id))
-        .collect()
+    all.into_iter().filter(|entry| filter.selects(entry.id)).collect()
 }
 
 /// Logs how many subscribers there are; none at all is mostly a mistake.
@@ -383,10 +311,7 @@ pub(crate) fn report(subscribers: usize, filter: &SubscriberFilter) {
              write `use the_crate as _;` in the binary"
         );
     } else if subscribers == 0 && filter.globs().next().is_some() {
-        tracing::warn!(
-            linked,
-            "none of the subscribers is selected to run in this process"
-        );
+        tracing::warn!(linked, "none of the subscribers is selected to run in this process");
     } else {
         tracing::info!(subscribers, linked, "the event buses are up");
     }

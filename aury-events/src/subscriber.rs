@@ -93,10 +93,7 @@ pub struct Options {
 
 impl Options {
     /// All options off.
-    #[expect(
-        clippy::new_without_default,
-        reason = "made by the macro, in constants alone"
-    )]
+    #[expect(clippy::new_without_default, reason = "made by the macro, in constants alone")]
     pub const fn new() -> Self {
         Self { durable: false }
     }

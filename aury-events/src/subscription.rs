@@ -67,8 +67,8 @@ impl Subscription {
     /// Cancel safe: the subscription ends all the same.
     pub async fn unsubscribe(self) {
         self.canceller.cancel();
-        let is_own = Context::with_current(|context| context.is_some_and(|c| c.is_of(&self.info)));
-        if !is_own {
+        let is_own = Context::with_current(|context| context.is_of(&self.info));
+        if is_own != Some(true) {
             self.info.bus().join(&self.info).await;
         }
     }
@@ -147,10 +147,7 @@ pub(crate) struct Closure<P, F> {
 
 impl<P, F> Closure<P, F> {
     pub(crate) fn new(closure: F) -> Self {
-        Self {
-            closure,
-            parameters: std::marker::PhantomData,
-        }
+        Self { closure, parameters: std::marker::PhantomData }
     }
 }
 

@@ -111,7 +111,11 @@ struct Flood {
 
 /// Publishes more into its own queue than there is room for, before it takes any of it.
 #[subscribe(name = "backpressure.flood.itself")]
-async fn floods_itself(event: &Flood, bus: EventBus, State(log): State<Log>) -> Result<(), PublishError> {
+async fn floods_itself(
+    event: &Flood,
+    bus: EventBus,
+    State(log): State<Log>,
+) -> Result<(), PublishError> {
     log.add("flood");
     for _ in 0..event.left {
         bus.publish(Flood { left: 0 }).await?;

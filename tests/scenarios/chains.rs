@@ -25,7 +25,12 @@ struct Seen(Arc<Mutex<Vec<Metadata>>>);
 
 /// Publishes by the free function: the chain is kept by itself.
 #[subscribe(name = "chains.three.pay")]
-async fn pay(_: &Ordered, context: Context, trace: TraceId, State(seen): State<Seen>) -> Result<(), PublishError> {
+async fn pay(
+    _: &Ordered,
+    context: Context,
+    trace: TraceId,
+    State(seen): State<Seen>,
+) -> Result<(), PublishError> {
     assert_eq!(trace_id(), Some(trace));
     seen.0.lock().unwrap().push(context.metadata().clone());
     aury_events::publish(Paid).await.map(drop)
@@ -33,7 +38,12 @@ async fn pay(_: &Ordered, context: Context, trace: TraceId, State(seen): State<S
 
 /// Publishes by the bus.
 #[subscribe(name = "chains.three.ship")]
-async fn ship(_: &Paid, context: Context, bus: EventBus, State(seen): State<Seen>) -> Result<(), PublishError> {
+async fn ship(
+    _: &Paid,
+    context: Context,
+    bus: EventBus,
+    State(seen): State<Seen>,
+) -> Result<(), PublishError> {
     seen.0.lock().unwrap().push(context.metadata().clone());
     bus.publish(Shipped).await.map(drop)
 }
@@ -56,9 +66,14 @@ async fn a_chain_carries_causation_correlation_and_trace_along() {
     assert_eq!(names, ["chains.ordered", "chains.paid", "chains.shipped"]);
     let [first, second, third] = &seen[..] else { panic!("three events") };
     assert_eq!(first.id(), &id);
-    assert_eq!([first, second, third].map(|m| m.causation_id()), [None, Some(first.id()), Some(second.id())]);
+    assert_eq!(
+        [first, second, third].map(|m| m.causation_id()),
+        [None, Some(first.id()), Some(second.id())]
+    );
     assert!([first, second, third].iter().all(|m| m.correlation_id() == first.id()));
-    assert!([first, second, third].iter().all(|m| m.trace().trace_id() == first.trace().trace_id()));
+    assert!(
+        [first, second, third].iter().all(|m| m.trace().trace_id() == first.trace().trace_id())
+    );
     assert_eq!([first, second, third].map(|m| m.hops()), [0, 1, 2]);
     assert_eq!(trace_id(), None);
 }

@@ -62,7 +62,8 @@ async fn five(event: &Measured, State(received): State<Received>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn ten_thousand_events_from_eight_tasks_reach_five_subscribers_once_each_in_order_per_publisher() {
+async fn ten_thousand_events_from_eight_tasks_reach_five_subscribers_once_each_in_order_per_publisher()
+ {
     let received = Received::default();
     let (builder, _) = manager_of(module_path!());
     let builder = builder.bus("default", BusConfig::memory().queue_capacity(64));

@@ -30,7 +30,10 @@ pub async fn with_destructured_event(Happened { r#type }: &Happened, State(log):
 }
 
 #[subscribe]
-async fn r#move(mut event: Happened, log: State<Log>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn r#move(
+    mut event: Happened,
+    log: State<Log>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     event.r#type.push('!');
     log.add(format!("raw name {}", event.r#type));
     Ok(())
@@ -60,7 +63,10 @@ async fn all_forms_of_subscribers_are_called() {
     let bus = events.default_bus();
     bus.publish(Happened { r#type: "x".into() }).await.unwrap();
     in_time(bus.settled()).await;
-    assert_eq!(log.sorted(), ["all x default", "destructured x", "in a private module", "raw name x!"]);
+    assert_eq!(
+        log.sorted(),
+        ["all x default", "destructured x", "in a private module", "raw name x!"]
+    );
     let ids: Vec<_> = events.catalogue().subscribers.iter().map(|s| s.id).collect();
     assert_eq!(
         ids,

@@ -109,11 +109,7 @@ mod tests {
 
     #[test]
     fn a_choice_is_read_as_it_is_written() {
-        for exchange in [
-            ExchangeType::Topic,
-            ExchangeType::Direct,
-            ExchangeType::Fanout,
-        ] {
+        for exchange in [ExchangeType::Topic, ExchangeType::Direct, ExchangeType::Fanout] {
             assert_eq!(exchange.to_string().parse(), Ok(exchange));
         }
         for queue in [QueueType::Quorum, QueueType::Classic] {

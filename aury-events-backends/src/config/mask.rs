@@ -18,11 +18,7 @@ const OPEN_PARAMETERS: &[&str] = &[
 
 impl fmt::Display for BusUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts {
-            authority,
-            path,
-            query,
-        } = self.parts();
+        let Parts { authority, path, query } = self.parts();
         write!(f, "{}://", self.scheme())?;
         match authority.rsplit_once('@') {
             None => f.write_str(authority)?,
@@ -54,15 +50,12 @@ fn write_query(f: &mut fmt::Formatter<'_>, query: &str) -> fmt::Result {
 }
 
 fn is_plain(text: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }
 
 impl fmt::Debug for BusUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BusUrl")
-            .field(&format_args!("{self}"))
-            .finish()
+        f.debug_tuple("BusUrl").field(&format_args!("{self}")).finish()
     }
 }
 
@@ -75,31 +68,16 @@ mod tests {
         for (text, shown) in [
             ("redis://localhost", "redis://localhost"),
             ("REDISS://cache.local:6379/0", "rediss://cache.local:6379/0"),
-            (
-                "redis://user:pw@host:6379/0",
-                "redis://user:***@host:6379/0",
-            ),
+            ("redis://user:pw@host:6379/0", "redis://user:***@host:6379/0"),
             ("redis://:pw@host", "redis://:***@host"),
             ("redis://token@host", "redis://***@host"),
             ("redis://us@er:pw@host", "redis://***@host"),
-            (
-                "amqps://shop:p@s:s@[::1]:5671/v%40h",
-                "amqps://shop:***@[::1]:5671/v%40h",
-            ),
-            (
-                "amqp://shop:pw@host/%2F?heartbeat=10",
-                "amqp://shop:***@host/%2F?heartbeat=10",
-            ),
-            (
-                "redis://host?protocol=resp3&x=1&db=2",
-                "redis://host?protocol=resp3&x=***",
-            ),
+            ("amqps://shop:p@s:s@[::1]:5671/v%40h", "amqps://shop:***@[::1]:5671/v%40h"),
+            ("amqp://shop:pw@host/%2F?heartbeat=10", "amqp://shop:***@host/%2F?heartbeat=10"),
+            ("redis://host?protocol=resp3&x=1&db=2", "redis://host?protocol=resp3&x=***"),
             ("redis://host?db=1;pass=pw", "redis://host?db=***"),
             ("redis://host?pw", "redis://host?***"),
-            (
-                "unix:///r.sock?db=1&user=me&pass=p@w&x",
-                "unix:///r.sock?db=1&user=me&pass=***",
-            ),
+            ("unix:///r.sock?db=1&user=me&pass=p@w&x", "unix:///r.sock?db=1&user=me&pass=***"),
             ("redis+unix:///r.sock?p%61ss=pw", "redis+unix:///r.sock?***"),
             ("nats://a:1,b:2", "nats://a:1,b:2"),
         ] {
@@ -140,9 +118,6 @@ mod tests {
                 }
             }
         }
-        assert!(
-            accepted > 20_000,
-            "only {accepted} of the URLs were accepted"
-        );
+        assert!(accepted > 20_000, "only {accepted} of the URLs were accepted");
     }
 }

@@ -17,8 +17,8 @@ pub use self::{
 
 /// The configuration of one bus, as its backend sees it.
 ///
-/// A backend ignores what means nothing to it. Values are checked before a backend is made: names are not empty, and
-/// counts and times are greater than zero.
+/// A backend ignores what means nothing to it. Values are checked before a backend is made: the exchange has a name,
+/// and counts and times are greater than zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackendConfig {
@@ -50,10 +50,11 @@ pub struct BackendConfig {
 
 impl BackendConfig {
     /// How many deliveries a subscriber of this concurrency may hold unacknowledged: as configured, else twice its
-    /// concurrency and at least 32, so that no handler waits for a round trip to the broker.
+    /// concurrency and at least 32, so that no handler waits for a round trip to the broker; and no more than the
+    /// 65,535 that AMQP 0-9-1 can count.
     pub fn prefetch_for(&self, concurrency: usize) -> u32 {
         let twice = u32::try_from(concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
-        self.prefetch.unwrap_or(twice.max(32))
+        self.prefetch.unwrap_or(twice.max(32)).min(65_535)
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
         let mut config = BackendConfig::default();
         assert_eq!(config.prefetch_for(1), 32);
         assert_eq!(config.prefetch_for(100), 200);
-        assert_eq!(config.prefetch_for(usize::MAX), u32::MAX);
+        assert_eq!(config.prefetch_for(usize::MAX), 65_535);
         config.prefetch = Some(5);
         assert_eq!(config.prefetch_for(100), 5);
     }
@@ -92,10 +93,7 @@ mod tests {
     #[test]
     fn debug_output_holds_no_password() {
         let url = "amqp://shop:hunter2@broker".parse().ok();
-        let config = BackendConfig {
-            url,
-            ..BackendConfig::default()
-        };
+        let config = BackendConfig { url, ..BackendConfig::default() };
         assert!(!format!("{config:?}").contains("hunter2"));
         assert!(format!("{config:#?}").contains("amqp://shop:***@broker"));
     }

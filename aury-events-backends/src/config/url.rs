@@ -64,10 +64,7 @@ impl BusUrl {
         } else {
             check_server(rest)?;
         }
-        Ok(Self {
-            text: format!("{scheme}://{rest}"),
-            scheme_len: scheme.len(),
-        })
+        Ok(Self { text: format!("{scheme}://{rest}"), scheme_len: scheme.len() })
     }
 
     /// What stands before `://`, in lower case.
@@ -99,31 +96,19 @@ impl<'a> Parts<'a> {
             None => (rest, None),
         };
         let (authority, path) = location.split_at(location.find('/').unwrap_or(location.len()));
-        Self {
-            authority,
-            path,
-            query,
-        }
+        Self { authority, path, query }
     }
 }
 
 /// RFC 3986 §3.1.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 fn check_socket(rest: &str) -> Result<(), InvalidUrl> {
-    let Parts {
-        authority, path, ..
-    } = Parts::of(rest);
-    if authority.is_empty() && path.len() > 1 {
-        Ok(())
-    } else {
-        Err(InvalidUrl::NoPath)
-    }
+    let Parts { authority, path, .. } = Parts::of(rest);
+    if authority.is_empty() && path.len() > 1 { Ok(()) } else { Err(InvalidUrl::NoPath) }
 }
 
 fn check_server(rest: &str) -> Result<(), InvalidUrl> {
@@ -131,9 +116,7 @@ fn check_server(rest: &str) -> Result<(), InvalidUrl> {
     if rest[authority.len()..].contains('@') {
         return Err(InvalidUrl::NotEncoded);
     }
-    let hosts = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, hosts)| hosts);
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     hosts.split(',').try_for_each(check_host)
 }
 
@@ -149,15 +132,9 @@ fn check_host(text: &str) -> Result<(), InvalidUrl> {
     if host.is_empty() {
         return Err(InvalidUrl::NoHost);
     }
-    let valid = host
-        .chars()
-        .all(|c| c.is_alphanumeric() || signs.contains(c))
+    let valid = host.chars().all(|c| c.is_alphanumeric() || signs.contains(c))
         && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
-    if valid {
-        Ok(())
-    } else {
-        Err(InvalidUrl::InvalidHost)
-    }
+    if valid { Ok(()) } else { Err(InvalidUrl::InvalidHost) }
 }
 
 fn is_port(text: &str) -> bool {

@@ -4,8 +4,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use uuid::{Builder, Uuid};
 
-use super::random;
-
 /// The identity of an event: unique within its source (CloudEvents 1.0 §`id`).
 ///
 /// Events published here carry a UUID of version 7 (RFC 9562), which sorts by time of publication to the
@@ -20,17 +18,6 @@ enum Repr {
 }
 
 impl EventId {
-    /// A new id for an event published `since_epoch` after the start of 1970 (UTC).
-    pub fn new(since_epoch: Duration) -> Self {
-        let millis = since_epoch.as_secs() * 1_000 + u64::from(since_epoch.subsec_millis());
-        let mut bits = [0; 10];
-        bits[..8].copy_from_slice(&random::next_u64().to_ne_bytes());
-        bits[8..].copy_from_slice(&random::next_u64().to_ne_bytes()[..2]);
-        Self(Repr::Uuid(
-            Builder::from_unix_timestamp_millis(millis, &bits).into_uuid(),
-        ))
-    }
-
     /// The id as a UUID, if it is one.
     pub fn as_uuid(&self) -> Option<Uuid> {
         match &self.0 {
@@ -38,15 +25,45 @@ impl EventId {
             Repr::Foreign(_) => None,
         }
     }
+
+    /// The id as a text, if it is no UUID.
+    pub(super) fn as_foreign(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Repr::Uuid(_) => None,
+            Repr::Foreign(text) => Some(text),
+        }
+    }
+}
+
+impl From<Uuid> for EventId {
+    fn from(uuid: Uuid) -> Self {
+        Self(Repr::Uuid(uuid))
+    }
+}
+
+impl From<Arc<str>> for EventId {
+    fn from(foreign: Arc<str>) -> Self {
+        Self(Repr::Foreign(foreign))
+    }
+}
+
+/// A UUID of version 7 for an event published `since_epoch` after the start of 1970 (UTC); 74 of the `random` bits
+/// go into it.
+pub(super) fn uuid_v7(since_epoch: Duration, random: [u64; 2]) -> Uuid {
+    let millis = since_epoch.as_secs() * 1_000 + u64::from(since_epoch.subsec_millis());
+    let mut bits = [0; 10];
+    bits[..8].copy_from_slice(&random[0].to_ne_bytes());
+    bits[8..].copy_from_slice(&random[1].to_ne_bytes()[..2]);
+    Builder::from_unix_timestamp_millis(millis, &bits).into_uuid()
 }
 
 /// Takes an id as it came; one in the usual form of a UUID is kept as such.
 impl From<&str> for EventId {
     fn from(text: &str) -> Self {
-        // Only the hyphenated lower-case form prints as it was read; any other has to be kept to the letter.
+        // The nil UUID says that there is none. Only the hyphenated lower-case form prints as it was read; any other has to be kept to the letter.
         let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
         match Uuid::try_parse(text) {
-            Ok(uuid) if canonical => Self(Repr::Uuid(uuid)),
+            Ok(uuid) if canonical && !uuid.is_nil() => Self(Repr::Uuid(uuid)),
             _ => Self(Repr::Foreign(text.into())),
         }
     }
@@ -71,19 +88,18 @@ impl fmt::Debug for EventId {
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use super::{super::random, *};
+
+    fn id_at(millis: u64) -> EventId {
+        uuid_v7(Duration::from_millis(millis), random::words()).into()
+    }
 
     #[test]
     fn ids_are_version_7_and_unique_and_sort_by_time() {
-        let ids: Vec<_> = (0..10_000)
-            .map(|ms| EventId::new(Duration::from_millis(ms)))
-            .collect();
-        assert!(
-            ids.iter()
-                .all(|id| id.as_uuid().unwrap().get_version_num() == 7)
-        );
+        let ids: Vec<_> = (0..10_000).map(|ms| EventId::new(Duration::from_millis(ms))).collect();
+        assert!(ids.iter().all(|id| id.as_uuid().unwrap().get_version_num() == 7));
         assert!(ids.is_sorted());
-        let at_once: HashSet<_> = (0..10_000).map(|_| EventId::new(Duration::ZERO)).collect();
+        let at_once: HashSet<_> = (0..10_000).map(|_| id_at(0)).collect();
         assert_eq!(at_once.len(), 10_000);
     }
 
@@ -94,6 +110,7 @@ mod tests {
             "01890A5D-AC96-774B-BCCE-B302099A8057",
             "01890a5dac96774bbcceb302099a8057",
             "{01890a5d-ac96-774b-bcce-b302099a80}",
+            "00000000-0000-0000-0000-000000000000",
             "order/17",
             "é",
         ] {

@@ -1,71 +1,121 @@
 //! What the framework knows of an event.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{EventId, EventName, SharedStr, TraceContext};
+use uuid::Uuid;
+
+use super::{EventId, EventName, SharedStr, TraceContext, id::uuid_v7, random};
 
 /// What the framework knows of an event besides its data: the attributes of CloudEvents 1.0 and the extensions that
 /// tie events together.
 ///
-/// Immutable and cheap to clone: whatever can be long is shared.
-#[derive(Clone, Debug)]
+/// Immutable, and cheap to clone: whatever most events do not have is shared.
+#[derive(Clone)]
 pub struct Metadata {
-    id: EventId,
+    /// Nil when `rare` has it.
+    id: Uuid,
+    correlation_id: Uuid,
+    /// Nil when nothing caused the event, or `rare` has it.
+    causation_id: Uuid,
     name: EventName,
-    version: u32,
-    hops: u16,
-    source: SharedStr,
+    source: &'static str,
     time: SystemTime,
     trace: TraceContext,
-    correlation_id: EventId,
-    causation_id: Option<EventId>,
-    /// What few events have, kept apart so that the others stay small.
+    version: u32,
+    hops: u16,
     rare: Option<Arc<Rare>>,
 }
 
+/// What few events have.
 #[derive(Clone, Debug, Default)]
 struct Rare {
+    id: Option<Arc<str>>,
+    correlation_id: Option<Arc<str>>,
+    causation_id: Option<Arc<str>>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
 }
 
+/// What an event hands on to those that are published while it is handled.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    id: EventId,
+    correlation_id: EventId,
+    trace: TraceContext,
+    hops: u16,
+}
+
 impl Metadata {
-    /// The metadata of an event that nothing caused: the start of a trace and of a chain of events.
-    pub fn root(name: EventName, version: u32, source: SharedStr) -> Self {
-        let (id, time) = stamp();
-        Self {
-            correlation_id: id.clone(),
+    /// The metadata of an event that is published now.
+    ///
+    /// With a cause, it continues that one's chain: the same trace and correlation id, one hop further. Without, it is
+    /// the start of a trace and of a chain.
+    pub fn new(name: EventName, version: u32, source: &'static str, cause: Option<&Cause>) -> Self {
+        let time = SystemTime::now();
+        // A clock before 1970 gives ids that do not sort; they are unique all the same.
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let [a, b, c, d, span] = random::words();
+        let id = uuid_v7(since_epoch, [a, b]);
+        let trace = match cause {
+            None => TraceContext::root_of([c, d], span),
+            Some(cause) => cause.trace.child_of(span),
+        };
+        let hops = cause.map_or(0, |cause| cause.hops.saturating_add(1));
+        let mut metadata = Self {
             id,
+            correlation_id: id,
+            causation_id: Uuid::nil(),
             name,
-            version,
-            hops: 0,
             source,
             time,
-            trace: TraceContext::root(),
-            causation_id: None,
+            trace,
+            version,
+            hops,
             rare: None,
+        };
+        if let Some(cause) = cause {
+            metadata.set_cause(cause);
+        }
+        metadata
+    }
+
+    fn set_cause(&mut self, cause: &Cause) {
+        self.correlation_id = cause.correlation_id.as_uuid().unwrap_or_default();
+        self.causation_id = cause.id.as_uuid().unwrap_or_default();
+        let (correlation_id, id) = (cause.correlation_id.as_foreign(), cause.id.as_foreign());
+        if correlation_id.is_some() || id.is_some() {
+            let rare = self.rare_mut();
+            rare.correlation_id = correlation_id.cloned();
+            rare.causation_id = id.cloned();
         }
     }
 
-    /// The metadata of an event that is published while `self` is handled: the same trace and correlation id, caused
-    /// by `self`, one hop further.
-    pub fn caused(&self, name: EventName, version: u32, source: SharedStr) -> Self {
-        let (id, time) = stamp();
-        Self {
-            id,
-            name,
-            version,
-            hops: self.hops.saturating_add(1),
-            source,
-            time,
-            trace: self.trace.child(),
-            correlation_id: self.correlation_id.clone(),
-            causation_id: Some(self.id.clone()),
-            rare: None,
+    /// What this event hands on to those that it causes.
+    pub fn as_cause(&self) -> Cause {
+        Cause {
+            id: self.id(),
+            correlation_id: self.correlation_id(),
+            trace: self.trace,
+            hops: self.hops,
         }
+    }
+
+    /// Sets the id, of an event that comes from elsewhere. It starts a chain of its own, unless it has a correlation
+    /// id.
+    #[must_use]
+    pub fn with_id(mut self, id: EventId) -> Self {
+        self.id = id.as_uuid().unwrap_or_default();
+        self.correlation_id = self.id;
+        if let Some(foreign) = id.as_foreign() {
+            let rare = self.rare_mut();
+            rare.id = Some(Arc::clone(foreign));
+            rare.correlation_id = Some(Arc::clone(foreign));
+        }
+        self
     }
 
     /// Sets the key by which order is kept (CloudEvents extension `partitionkey`).
@@ -92,8 +142,16 @@ impl Metadata {
     }
 
     /// The id of the event.
-    pub fn id(&self) -> &EventId {
-        &self.id
+    pub fn id(&self) -> EventId {
+        self.either(self.id, |rare| &rare.id)
+    }
+
+    /// An id that is a UUID, or else kept apart.
+    fn either(&self, uuid: Uuid, rare: impl Fn(&Rare) -> &Option<Arc<str>>) -> EventId {
+        match self.rare.as_deref().and_then(|it| rare(it).clone()) {
+            Some(foreign) => foreign.into(),
+            None => uuid.into(),
+        }
     }
 
     /// The name of the event (CloudEvents `type`).
@@ -107,8 +165,8 @@ impl Metadata {
     }
 
     /// Who published it (CloudEvents `source`).
-    pub fn source(&self) -> &str {
-        &self.source
+    pub fn source(&self) -> &'static str {
+        self.source
     }
 
     /// When it was published.
@@ -122,13 +180,14 @@ impl Metadata {
     }
 
     /// The id of the event that started the chain: the event's own when it started one.
-    pub fn correlation_id(&self) -> &EventId {
-        &self.correlation_id
+    pub fn correlation_id(&self) -> EventId {
+        self.either(self.correlation_id, |rare| &rare.correlation_id)
     }
 
     /// The id of the event that was being handled when this one was published.
-    pub fn causation_id(&self) -> Option<&EventId> {
-        self.causation_id.as_ref()
+    pub fn causation_id(&self) -> Option<EventId> {
+        let id = self.either(self.causation_id, |rare| &rare.causation_id);
+        (id != Uuid::nil().into()).then_some(id)
     }
 
     /// How many events precede this one in its chain.
@@ -143,9 +202,7 @@ impl Metadata {
 
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// All headers, in the order in which they were set.
@@ -155,61 +212,58 @@ impl Metadata {
     }
 }
 
-/// The id and the time of an event published now: one look at the clock serves both.
-fn stamp() -> (EventId, SystemTime) {
-    let now = SystemTime::now();
-    // A clock before 1970 gives ids that do not sort; they are unique all the same.
-    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    (EventId::new(since_epoch), now)
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("id", &self.id())
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("source", &self.source)
+            .field("time", &self.time)
+            .field("trace", &self.trace)
+            .field("correlation_id", &self.correlation_id())
+            .field("causation_id", &self.causation_id())
+            .field("hops", &self.hops)
+            .field("key", &self.key())
+            .field("headers", &self.headers().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn root() -> Metadata {
-        Metadata::root(
-            EventName::from_static("order.created"),
-            1,
-            SharedStr::from_static("/shop"),
-        )
+    fn metadata(name: &'static str, cause: Option<&Metadata>) -> Metadata {
+        let cause = cause.map(Metadata::as_cause);
+        Metadata::new(EventName::from_static(name), 1, "/shop", cause.as_ref())
     }
 
     #[test]
     fn a_chain_keeps_trace_and_correlation_and_counts_its_hops() {
-        let first = root();
-        let second = first.caused(
-            EventName::from_static("b"),
-            1,
-            SharedStr::from_static("/shop"),
-        );
-        let third = second.caused(
-            EventName::from_static("c"),
-            1,
-            SharedStr::from_static("/shop"),
-        );
-        assert_eq!(first.correlation_id(), first.id());
-        assert_eq!(third.correlation_id(), first.id());
-        assert_eq!(third.causation_id(), Some(second.id()));
-        assert_eq!(third.trace().trace_id(), first.trace().trace_id());
-        assert_ne!(third.trace().span_id(), second.trace().span_id());
-        assert_eq!((first.hops(), second.hops(), third.hops()), (0, 1, 2));
+        let ours = metadata("a", None);
+        for first in [ours.clone(), ours.with_id("order/17".into())] {
+            let second = metadata("b", Some(&first));
+            let third = metadata("c", Some(&second));
+            assert_eq!(first.correlation_id(), first.id());
+            assert_eq!(first.causation_id(), None);
+            assert_eq!(second.causation_id(), Some(first.id()));
+            assert_eq!(third.correlation_id(), first.id());
+            assert_eq!(third.causation_id(), Some(second.id()));
+            assert_eq!(third.trace().trace_id(), first.trace().trace_id());
+            assert_ne!(third.trace().span_id(), second.trace().span_id());
+            assert_eq!((first.hops(), second.hops(), third.hops()), (0, 1, 2));
+        }
     }
 
     #[test]
     fn a_header_set_twice_has_the_last_value_and_copies_are_independent() {
-        let plain = root();
-        let with = plain
-            .clone()
-            .with_header("tenant", "a")
-            .with_header("tenant", "b");
+        let plain = metadata("a", None);
+        let with = plain.clone().with_header("tenant", "a").with_header("tenant", "b");
         let other = with.clone().with_header("region", "eu").with_key("k");
         assert_eq!(with.header("tenant"), Some("b"));
         assert_eq!(with.headers().count(), 1);
         assert_eq!(other.headers().count(), 2);
-        assert_eq!(
-            (plain.header("tenant"), with.key(), other.key()),
-            (None, None, Some("k"))
-        );
+        assert_eq!((plain.header("tenant"), with.key(), other.key()), (None, None, Some("k")));
     }
 }

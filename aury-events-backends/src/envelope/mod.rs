@@ -11,7 +11,7 @@ mod trace;
 
 pub use self::{
     id::EventId,
-    metadata::Metadata,
+    metadata::{Cause, Metadata},
     name::{EventName, InvalidName},
     payload::{DecodeError, EncodeError, Payload, TypedPayload},
     shared_str::SharedStr,

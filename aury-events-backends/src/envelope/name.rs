@@ -81,11 +81,7 @@ const fn check(text: &str) -> Result<(), InvalidName> {
         }
         at += 1;
     }
-    if segment == 0 {
-        Err(InvalidName::EmptySegment)
-    } else {
-        Ok(())
-    }
+    if segment == 0 { Err(InvalidName::EmptySegment) } else { Ok(()) }
 }
 
 impl std::borrow::Borrow<str> for EventName {
@@ -112,12 +108,7 @@ mod tests {
 
     #[test]
     fn names_are_dotted_words_of_limited_length() {
-        for good in [
-            "a",
-            "order.created",
-            "Order_v2.line-item.0",
-            &"x".repeat(200),
-        ] {
+        for good in ["a", "order.created", "Order_v2.line-item.0", &"x".repeat(200)] {
             assert_eq!(EventName::parse(good).unwrap().as_str(), good);
         }
         for (bad, why) in [

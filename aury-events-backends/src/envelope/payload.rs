@@ -51,10 +51,8 @@ impl Payload {
 }
 
 fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(json).map_err(|source| DecodeError::Json {
-        source,
-        expected: std::any::type_name::<T>(),
-    })
+    serde_json::from_slice(json)
+        .map_err(|source| DecodeError::Json { source, expected: std::any::type_name::<T>() })
 }
 
 impl fmt::Debug for Payload {

@@ -17,19 +17,24 @@ fn seed() -> [u64; 4] {
     [a, b, c, d]
 }
 
-/// The next 64 random bits of this thread.
-pub(super) fn next_u64() -> u64 {
+/// Random bits, `N` words of 64.
+pub(super) fn words<const N: usize>() -> [u64; N] {
     STATE.with(|cell| {
         let mut s = cell.get();
-        let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
-        let t = s[1] << 17;
-        s[2] ^= s[0];
-        s[3] ^= s[1];
-        s[1] ^= s[2];
-        s[0] ^= s[3];
-        s[2] ^= t;
-        s[3] = s[3].rotate_left(45);
+        let words = std::array::from_fn(|_| next(&mut s));
         cell.set(s);
-        result
+        words
     })
+}
+
+fn next(s: &mut [u64; 4]) -> u64 {
+    let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+    let t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3].rotate_left(45);
+    result
 }

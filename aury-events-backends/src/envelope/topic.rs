@@ -130,28 +130,12 @@ mod tests {
     #[test]
     fn patterns_match_by_the_rules_of_amqp() {
         let cases: &[(&str, &[&str], &[&str])] = &[
-            (
-                "order.created",
-                &["order.created"],
-                &["order", "order.created.x", "order.paid"],
-            ),
-            (
-                "order.*",
-                &["order.created"],
-                &["order", "order.line.added", "user.created"],
-            ),
+            ("order.created", &["order.created"], &["order", "order.created.x", "order.paid"]),
+            ("order.*", &["order.created"], &["order", "order.line.added", "user.created"]),
             ("*.created", &["order.created"], &["created", "a.b.created"]),
             ("#", &["a", "a.b.c"], &[]),
-            (
-                "order.#",
-                &["order", "order.created", "order.line.added"],
-                &["user.order"],
-            ),
-            (
-                "#.created",
-                &["created", "a.created", "a.b.created"],
-                &["created.a"],
-            ),
+            ("order.#", &["order", "order.created", "order.line.added"], &["user.order"]),
+            ("#.created", &["created", "a.created", "a.b.created"], &["created.a"]),
             ("a.#.z", &["a.z", "a.b.z", "a.z.b.z"], &["a", "a.b", "z"]),
             ("#.b.#.c.*", &["b.c.d", "a.b.b.c.c.d"], &["b.c", "a.c.b.d"]),
             ("*.#", &["a", "a.b"], &[]),
@@ -171,13 +155,7 @@ mod tests {
     fn a_wildcard_stands_for_whole_segments() {
         assert_eq!(Pattern::parse("order*"), Err(InvalidPattern::Wildcard));
         assert_eq!(Pattern::parse("a.#b"), Err(InvalidPattern::Wildcard));
-        assert_eq!(
-            Pattern::parse("a..b"),
-            Err(InvalidPattern::Name(InvalidName::EmptySegment))
-        );
-        assert_eq!(
-            Pattern::parse(""),
-            Err(InvalidPattern::Name(InvalidName::EmptySegment))
-        );
+        assert_eq!(Pattern::parse("a..b"), Err(InvalidPattern::Name(InvalidName::EmptySegment)));
+        assert_eq!(Pattern::parse(""), Err(InvalidPattern::Name(InvalidName::EmptySegment)));
     }
 }

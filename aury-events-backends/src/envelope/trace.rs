@@ -6,7 +6,7 @@ use super::random;
 
 /// The id of a trace: 16 bytes, not all zero; printed as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(u128);
+pub struct TraceId([u8; 16]);
 
 /// The id of a span: 8 bytes, not all zero; printed as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,23 +23,31 @@ pub struct TraceContext {
 /// The trace flag `sampled`.
 const SAMPLED: u8 = 1;
 
+/// The bit of an id that is not random, so that the forbidden id of zeros alone cannot occur.
+const NOT_ZERO: u64 = 1;
+
 impl TraceContext {
     /// The start of a new, sampled trace.
     pub fn root() -> Self {
-        let trace_id = u128::from(random::next_u64()) << 64 | u128::from(random::next_u64()) | 1;
-        Self {
-            trace_id: TraceId(trace_id),
-            span_id: new_span_id(),
-            flags: SAMPLED,
-        }
+        let [a, b, span] = random::words();
+        Self::root_of([a, b], span)
+    }
+
+    /// The start of a trace whose ids are made of these random bits.
+    pub(super) fn root_of(trace: [u64; 2], span: u64) -> Self {
+        let trace_id = u128::from(trace[0]) << 64 | u128::from(trace[1] | NOT_ZERO);
+        Self { trace_id: trace_id.into(), span_id: SpanId(span | NOT_ZERO), flags: SAMPLED }
     }
 
     /// A new span of the same trace.
     pub fn child(&self) -> Self {
-        Self {
-            span_id: new_span_id(),
-            ..*self
-        }
+        let [span] = random::words();
+        self.child_of(span)
+    }
+
+    /// A span of the same trace whose id is made of these random bits.
+    pub(super) fn child_of(&self, span: u64) -> Self {
+        Self { span_id: SpanId(span | NOT_ZERO), ..*self }
     }
 
     /// The trace.
@@ -58,14 +66,15 @@ impl TraceContext {
     }
 }
 
-fn new_span_id() -> SpanId {
-    // The lowest bit is given up so that the forbidden all-zero id cannot occur.
-    SpanId(random::next_u64() | 1)
+impl From<u128> for TraceId {
+    fn from(id: u128) -> Self {
+        Self(id.to_be_bytes())
+    }
 }
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -78,11 +87,7 @@ impl fmt::Display for SpanId {
 /// The header `traceparent`, version `00`.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{}-{}-{:02x}",
-            self.trace_id, self.span_id, self.flags
-        )
+        write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
 }
 
@@ -124,7 +129,7 @@ impl FromStr for TraceContext {
             let (trace_id, span_id, flags) = (field(32)?, field(16)?, field(2)?);
             let well_formed = version != 0xff && trace_id != 0 && span_id != 0;
             let context = Self {
-                trace_id: TraceId(trace_id),
+                trace_id: trace_id.into(),
                 span_id: SpanId(span_id as u64),
                 flags: flags as u8,
             };
@@ -155,13 +160,7 @@ mod tests {
         let context: TraceContext = header.parse().unwrap();
         assert_eq!(context.to_string(), header);
         assert!(context.is_sampled());
-        assert_eq!(
-            TraceContext::root()
-                .to_string()
-                .parse::<TraceContext>()
-                .is_ok(),
-            true
-        );
+        assert_eq!(TraceContext::root().to_string().parse::<TraceContext>().is_ok(), true);
     }
 
     #[test]
@@ -186,11 +185,7 @@ mod tests {
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            assert_eq!(
-                header.parse::<TraceContext>(),
-                Err(InvalidTraceparent),
-                "{header}"
-            );
+            assert_eq!(header.parse::<TraceContext>(), Err(InvalidTraceparent), "{header}");
         }
         let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
         assert!(later.parse::<TraceContext>().is_ok());

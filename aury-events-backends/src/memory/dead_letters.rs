@@ -21,11 +21,7 @@ impl Ring {
 
     pub(super) fn push(&self, letter: DeadLetter) {
         let mut letters = self.letters();
-        let pushed_out = if letters.len() == CAPACITY {
-            letters.pop_front()
-        } else {
-            None
-        };
+        let pushed_out = if letters.len() == CAPACITY { letters.pop_front() } else { None };
         letters.push_back(letter);
         drop(letters);
         if let Some(lost) = pushed_out {

@@ -70,10 +70,8 @@ impl MemoryBackend {
         &self,
         full: Vec<(Arc<Queue>, Envelope)>,
     ) -> Result<(), BackendError> {
-        let waiting: Vec<_> = full
-            .into_iter()
-            .map(|(queue, envelope)| queue.push_when_free(envelope))
-            .collect();
+        let waiting: Vec<_> =
+            full.into_iter().map(|(queue, envelope)| queue.push_when_free(envelope)).collect();
         for place in waiting {
             // A queue that ends meanwhile belongs to a subscriber that has left.
             if place.await.is_err() && self.routes().is_closed() {

@@ -79,11 +79,7 @@ impl Queue {
             }
         }
         self.tally.accept();
-        self.push(Entry {
-            envelope,
-            attempt: 1,
-            has_place,
-        });
+        self.push(Entry { envelope, attempt: 1, has_place });
         Ok(())
     }
 
@@ -95,24 +91,12 @@ impl Queue {
         envelope: Envelope,
     ) -> impl Future<Output = Result<(), QueueClosed>> + Send {
         self.tally.accept();
-        let mut announced = Announced {
-            queue: self,
-            is_queued: false,
-        };
+        let mut announced = Announced { queue: self, is_queued: false };
         async move {
-            let place = announced
-                .queue
-                .places
-                .acquire()
-                .await
-                .map_err(|_| QueueClosed)?;
+            let place = announced.queue.places.acquire().await.map_err(|_| QueueClosed)?;
             place.forget();
             announced.is_queued = true;
-            announced.queue.push(Entry {
-                envelope,
-                attempt: 1,
-                has_place: true,
-            });
+            announced.queue.push(Entry { envelope, attempt: 1, has_place: true });
             Ok(())
         }
     }
@@ -154,12 +138,7 @@ impl Queue {
         if entry.has_place {
             self.places.add_permits(1);
         }
-        Poll::Ready(Some(Delivery::new(
-            entry.envelope,
-            entry.attempt,
-            Arc::clone(self) as _,
-            0,
-        )))
+        Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, Arc::clone(self) as _, 0)))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -180,11 +159,7 @@ impl Queue {
     }
 
     pub(super) fn health(&self) -> SubscriptionHealth {
-        SubscriptionHealth::new(
-            Arc::clone(&self.subscriber),
-            !self.is_closed(),
-            self.tally.count(),
-        )
+        SubscriptionHealth::new(Arc::clone(&self.subscriber), !self.is_closed(), self.tally.count())
     }
 }
 

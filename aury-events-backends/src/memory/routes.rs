@@ -50,10 +50,7 @@ impl Routes {
 
     /// Works out which queues events of this name go to. Names come from types, so they are few.
     pub(super) fn resolve(&mut self, name: &EventName) {
-        let topics = self
-            .subscriptions
-            .iter()
-            .filter(|(topic, _)| topic.matches(name));
+        let topics = self.subscriptions.iter().filter(|(topic, _)| topic.matches(name));
         let queues = topics.map(|(_, queue)| Arc::clone(queue)).collect();
         self.resolved.insert(name.clone(), queues);
     }
@@ -71,10 +68,7 @@ impl Routes {
     }
 
     pub(super) fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        self.subscriptions
-            .iter()
-            .map(|(_, queue)| queue)
-            .filter(|queue| !queue.is_closed())
+        self.subscriptions.iter().map(|(_, queue)| queue).filter(|queue| !queue.is_closed())
     }
 
     pub(super) fn drain(&mut self) {
@@ -87,10 +81,7 @@ impl Routes {
     pub(super) fn close(&mut self) -> Vec<Arc<Queue>> {
         self.intake = Intake::Closed;
         self.resolved.clear();
-        self.subscriptions
-            .drain(..)
-            .map(|(_, queue)| queue)
-            .collect()
+        self.subscriptions.drain(..).map(|(_, queue)| queue).collect()
     }
 }
 

@@ -7,19 +7,12 @@ use syn::spanned::Spanned as _;
 use super::{Event, Key};
 
 pub(super) fn expand(event: Event) -> TokenStream {
-    let Event {
-        krate, ident, name, ..
-    } = &event;
-    let version = event
-        .version
-        .map(|version| quote!(const VERSION: u32 = #version;));
-    let bus = event
-        .bus
-        .as_ref()
-        .map(|bus| quote!(const BUS: &'static str = #bus;));
+    let Event { krate, ident, name, .. } = &event;
+    let version = event.version.map(|version| quote!(const VERSION: u32 = #version;));
+    let bus = event.bus.as_ref().map(|bus| quote!(const BUS: &'static str = #bus;));
     let key = event.key.as_ref().map(|key| key_method(&event, key));
     // The line of the type's name, not that of the attribute above its documentation.
-    let location = quote_spanned! {ident.span()=> ::core::file!(), ::core::line!() };
+    let location = quote_spanned!(ident.span()=> ::core::file!(), ::core::line!());
 
     quote! {
         #[automatically_derived]
@@ -43,9 +36,9 @@ pub(super) fn expand(event: Event) -> TokenStream {
 
 fn key_method(Event { krate, .. }: &Event, Key { field, ty }: &Key) -> TokenStream {
     // The type is written out so that the compiler blames it when it cannot be a key.
-    let event_key = quote_spanned! {ty.span()=> <#ty as #krate::EventKey>::event_key };
+    let event_key = quote_spanned!(ty.span()=> <#ty as #krate::EventKey>::event_key);
     quote! {
-        fn key(&self) -> ::core::option::Option<::std::borrow::Cow<'_, ::core::primitive::str>> {
+        fn key(&self) -> ::core::option::Option<::std::borrow::Cow<'_, str>> {
             #event_key(&self.#field)
         }
     }

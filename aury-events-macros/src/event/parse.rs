@@ -12,13 +12,7 @@ use crate::{dotted::dotted, errors::Errors, name, options::Options};
 
 /// The event that the type is meant to be; `None` when a type of its kind cannot be one.
 pub(super) fn parse(input: TokenStream, errors: &Errors) -> Option<Event> {
-    let DeriveInput {
-        attrs,
-        ident,
-        generics,
-        data,
-        ..
-    } = errors.keep(syn::parse2(input))?;
+    let DeriveInput { attrs, ident, generics, data, .. } = errors.keep(syn::parse2(input))?;
 
     let mut options = read_options(&attrs, "name = \"order.created\"", errors);
     let event = Event {
@@ -29,10 +23,7 @@ pub(super) fn parse(input: TokenStream, errors: &Errors) -> Option<Event> {
         key: key(&data, errors),
         ident,
     };
-    options.refuse(
-        "key",
-        "`key` marks a field: write `#[event(key)]` above the field",
-    );
+    options.refuse("key", "`key` marks a field: write `#[event(key)]` above the field");
     options.finish();
 
     let is_one_fact = errors.keep(one_fact(&generics));
@@ -55,14 +46,11 @@ fn read_options<'e>(attrs: &[Attribute], example: &str, errors: &'e Errors) -> O
 }
 
 fn name(ident: &Ident, options: &mut Options<'_>, errors: &Errors) -> LitStr {
-    let written = options.has("name");
+    let is_written = options.has("name");
     let name = options.string("name", "order.created", name::event_name);
-    match written {
-        true => name,
-        false => errors.keep(derived_name(ident)),
-    }
-    // Stands in where an error has been reported.
-    .unwrap_or_else(|| LitStr::new("", ident.span()))
+    let name = if is_written { name } else { errors.keep(derived_name(ident)) };
+    // What is wrong with it has been reported, and the type is an event all the same.
+    name.unwrap_or_else(|| LitStr::new("", ident.span()))
 }
 
 fn derived_name(ident: &Ident) -> Result<LitStr> {
@@ -81,15 +69,9 @@ fn derived_name(ident: &Ident) -> Result<LitStr> {
 
 fn version(number: LitInt) -> Result<u32> {
     match number.base10_parse() {
-        Ok(0) => Err(Error::new(
-            number.span(),
-            "versions start at 1, which is the default",
-        )),
+        Ok(0) => Err(Error::new(number.span(), "versions start at 1, which is the default")),
         Ok(version) => Ok(version),
-        Err(_) => Err(Error::new(
-            number.span(),
-            format!("a version is at most {}", u32::MAX),
-        )),
+        Err(_) => Err(Error::new(number.span(), format!("a version is at most {}", u32::MAX))),
     }
 }
 
@@ -111,12 +93,7 @@ fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
             continue;
         };
         match &key {
-            None => {
-                key = Some(Key {
-                    field: member,
-                    ty: field.ty.clone(),
-                })
-            }
+            None => key = Some(Key { field: member, ty: field.ty.clone() }),
             Some(Key { field, .. }) => {
                 let field = quote!(#field);
                 let message = format!("an event has one key, and `{field}` is it already");
@@ -129,19 +106,11 @@ fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
 
 fn refuse_enum_key(data: &DataEnum, errors: &Errors) {
     for variant in &data.variants {
-        for attr in variant
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("event"))
-        {
+        for attr in variant.attrs.iter().filter(|attr| attr.path().is_ident("event")) {
             let message = "a variant takes no options: they belong on the enum";
             errors.add(Error::new_spanned(attr, message));
         }
-        for mark in variant
-            .fields
-            .iter()
-            .filter_map(|field| key_mark(field, errors))
-        {
+        for mark in variant.fields.iter().filter_map(|field| key_mark(field, errors)) {
             let message = "the key of an enum is not one field: move what all variants have in \
                            common to a struct around it, or implement `Event` by hand";
             errors.add(Error::new(mark.span(), message));
@@ -154,10 +123,7 @@ fn key_mark(field: &Field, errors: &Errors) -> Option<Ident> {
     let mut options = read_options(&field.attrs, "key", errors);
     let mark = options.flag("key");
     for name in ["name", "version", "bus", "crate"] {
-        options.refuse(
-            name,
-            &format!("`{name}` is not of a field: write it above the type"),
-        );
+        options.refuse(name, &format!("`{name}` belongs to the event: write it above the type"));
     }
     options.finish();
     mark
@@ -165,13 +131,13 @@ fn key_mark(field: &Field, errors: &Errors) -> Option<Ident> {
 
 fn one_fact(generics: &Generics) -> Result<()> {
     let is_lifetime = |param: &GenericParam| matches!(param, GenericParam::Lifetime(_));
-    let message = match generics.params.iter().all(is_lifetime) {
-        _ if generics.params.is_empty() => return Ok(()),
-        true => {
-            "an event owns its data, since it outlives the code that publishes it: \
-             use `String` in place of `&str`, `Vec<T>` in place of `&[T]`"
-        }
-        false => "an event is one fact with one name: write a type without parameters for each",
+    let message = if generics.params.is_empty() {
+        return Ok(());
+    } else if generics.params.iter().all(is_lifetime) {
+        "an event owns its data, since it outlives the code that publishes it: \
+         use `String` in place of `&str`, `Vec<T>` in place of `&[T]`"
+    } else {
+        "an event is one fact with one name, so its type cannot be generic: write one for each"
     };
     Err(Error::new_spanned(generics, message))
 }
@@ -205,9 +171,7 @@ mod tests {
             name: event.name.value(),
             version: event.version,
             bus: event.bus.map(|bus| bus.value()),
-            key: event
-                .key
-                .map(|Key { field, .. }| quote!(#field).to_string()),
+            key: event.key.map(|Key { field, .. }| quote!(#field).to_string()),
             messages: errors.messages(),
         }
     }
@@ -237,10 +201,7 @@ mod tests {
             struct OrderCreated { amount: f64, #[event(key)] order_id: String }
         });
         assert!(event.messages.is_empty());
-        assert_eq!(
-            (event.name.as_str(), event.version),
-            ("order.placed", Some(2))
-        );
+        assert_eq!((event.name.as_str(), event.version), ("order.placed", Some(2)));
         assert_eq!(event.bus.as_deref(), Some("domain"));
         assert_eq!(event.key.as_deref(), Some("order_id"));
     }
@@ -291,11 +252,11 @@ mod tests {
                  but character 6 is ' ': write \"order.created\"",
                 "versions start at 1, which is the default",
                 "a bus's name is in lower case: write \"domain\"",
-                "`version` is not of a field: write it above the type",
+                "`version` belongs to the event: write it above the type",
                 "an event has one key, and `id` is it already",
                 "`key` marks a field: write `#[event(key)]` above the field",
                 "unknown option `id`\nvalid options: `name`, `version`, `bus`, `crate`",
-                "an event is one fact with one name: write a type without parameters for each",
+                "an event is one fact with one name, so its type cannot be generic: write one for each",
             ]
         );
     }
@@ -312,10 +273,7 @@ mod tests {
         ] {
             let messages = messages(input);
             assert_eq!(messages.len(), 1);
-            assert!(
-                messages[0].starts_with("no event name can be derived from"),
-                "{messages:?}"
-            );
+            assert!(messages[0].starts_with("no event name can be derived from"), "{messages:?}");
         }
         assert!(
             messages(quote!(

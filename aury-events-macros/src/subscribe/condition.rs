@@ -31,8 +31,5 @@ fn split_at_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let is_comma =
         |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    tokens
-        .split(is_comma)
-        .map(|entry| entry.iter().cloned().collect())
-        .collect()
+    tokens.split(is_comma).map(|entry| entry.iter().cloned().collect()).collect()
 }

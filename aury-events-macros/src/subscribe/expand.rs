@@ -11,18 +11,10 @@ use syn::{ext::IdentExt as _, spanned::Spanned as _};
 use super::{Passed, Subscriber, Topic, parameter::find_impl};
 
 pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
-    let Subscriber {
-        krate,
-        conditions,
-        function,
-        ..
-    } = &subscriber;
+    let Subscriber { krate, conditions, function, .. } = &subscriber;
     let name = function.unraw().to_string();
     let path = quote!(::core::concat!(::core::module_path!(), "::", #name));
-    let id = subscriber
-        .name
-        .as_ref()
-        .map_or_else(|| path.clone(), ToTokens::to_token_stream);
+    let id = subscriber.name.as_ref().map_or_else(|| path.clone(), ToTokens::to_token_stream);
     // The line of the function's name, not that of the attribute above its documentation.
     let location = quote_spanned!(function.span()=> ::core::file!(), ::core::line!());
     let bus = subscriber.bus();
@@ -102,9 +94,7 @@ impl Subscriber {
     }
 
     fn needs(&self) -> Option<TokenStream> {
-        let Subscriber {
-            krate, extractors, ..
-        } = self;
+        let Subscriber { krate, extractors, .. } = self;
         if extractors.is_empty() {
             return None;
         }
@@ -128,38 +118,24 @@ impl Subscriber {
     }
 
     fn call(&self) -> TokenStream {
-        let Subscriber {
-            krate,
-            function,
-            extractors,
-            ..
-        } = self;
+        let Subscriber { krate, function, extractors, .. } = self;
         let input = local("input");
         let event = match &self.topic {
-            Topic::Event {
-                passed: Passed::ByValue,
-                ty,
-            } => {
+            Topic::Event { passed: Passed::ByValue, ty } => {
                 quote!(#krate::__private::owned::<#ty>(#input))
             }
-            Topic::Event {
-                passed: Passed::Shared,
-                ..
-            } => quote!(#input),
-            Topic::Event {
-                passed: Passed::ByReference,
-                ..
-            }
-            | Topic::Pattern(_) => {
+            Topic::Event { passed: Passed::Shared, .. } => quote!(#input),
+            Topic::Event { passed: Passed::ByReference, .. } | Topic::Pattern(_) => {
                 quote!(&#input)
             }
         };
-        let extracted: Vec<_> = (0..extractors.len())
-            .map(|index| local(&format!("extracted{index}")))
-            .collect();
+        let extracted: Vec<_> =
+            (0..extractors.len()).map(|index| local(&format!("extracted{index}"))).collect();
         let output = self.output();
-        // When the future is not `Send`, the function's name is where to say so.
-        quote_spanned! {function.span()=>
+        // When the future is not `Send`, the function's name is where to say so. To lints it stays
+        // what a macro wrote.
+        let span = Span::call_site().located_at(function.span());
+        quote_spanned! {span=>
             fn call(
                 #input: Self::Input,
             ) -> impl ::core::future::Future<Output = #krate::__private::HandlerResult>

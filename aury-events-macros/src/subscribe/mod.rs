@@ -31,7 +31,7 @@ struct Subscriber {
 /// What a subscriber hears of.
 enum Topic {
     /// The events of one type.
-    Event { ty: Type, passed: Passed },
+    Event { ty: Box<Type>, passed: Passed },
     /// All events with a name that the pattern matches, as `&AnyEvent`.
     Pattern(LitStr),
 }

@@ -8,8 +8,8 @@ use super::Passed;
 
 /// A function's first parameter.
 pub(super) enum Input {
-    Event { ty: Type, passed: Passed },
-    AnyEvent(Type),
+    Event { ty: Box<Type>, passed: Passed },
+    AnyEvent(Box<Type>),
 }
 
 /// The first parameter: the event.
@@ -30,60 +30,36 @@ pub(super) fn input(ty: &Type) -> Result<Input> {
 pub(super) fn extractor(ty: &Type) -> Result<Type> {
     refuse_impl_trait(ty)?;
     match ungrouped(ty) {
-        Type::Reference(TypeReference { elem, .. }) => Err(Error::new_spanned(
+        Type::Reference(_) => Err(Error::new_spanned(
             ty,
-            format!(
-                "only the event, the first parameter, comes as a reference: take `{}`",
-                elem.to_token_stream(),
-            ),
+            "only the event comes as a reference: take what follows it by value, without `&`",
         )),
         owned => Ok(owned.clone()),
     }
 }
 
 fn borrowed(reference: &TypeReference) -> Result<Input> {
-    let TypeReference {
-        and_token,
-        lifetime,
-        mutability,
-        elem,
-        ..
-    } = reference;
-    let refuse = |culprit: TokenStream, why: &str| {
-        let lent = elem.to_token_stream();
-        Err(Error::new_spanned(
-            culprit,
-            format!("{why}: take `&{lent}`"),
-        ))
-    };
+    let TypeReference { and_token, lifetime, mutability, elem, .. } = reference;
     if mutability.is_some() {
-        return refuse(
-            quote!(#and_token #lifetime #mutability),
-            "events are immutable",
-        );
+        let culprit = quote!(#and_token #lifetime #mutability);
+        return Err(Error::new_spanned(culprit, "events are immutable: take `&E`, without `mut`"));
     }
-    if lifetime
-        .as_ref()
-        .is_some_and(|lifetime| lifetime.ident != "_")
-    {
-        return refuse(quote!(#lifetime), "an event is lent for one call");
+    // Any other lifetime is a parameter of the function, and refused as such.
+    if let Some(lifetime) = lifetime.as_ref().filter(|lifetime| lifetime.ident == "static") {
+        let message = "an event is lent for one call: take `&E`, or `Arc<E>` to keep it";
+        return Err(Error::new_spanned(lifetime, message));
     }
     match ungrouped(elem) {
-        Type::Slice(slice) => Err(Error::new_spanned(
-            reference,
-            format!(
-                "a subscriber takes one event at a time: take `&{}`",
-                slice.elem.to_token_stream()
-            ),
-        )),
+        Type::Slice(_) => {
+            Err(Error::new_spanned(reference, "a subscriber takes one event at a time: take `&E`"))
+        }
         shared if arc_of(shared).is_some() => Err(Error::new_spanned(
             and_token,
-            format!(
-                "an `Arc` is passed on as it is: take `{}`",
-                shared.to_token_stream()
-            ),
+            "an `Arc` is passed by value: take `Arc<E>`, without `&`",
         )),
-        any if is_any_event(any) => Ok(Input::AnyEvent(Type::Reference(reference.clone()))),
+        any if is_any_event(any) => {
+            Ok(Input::AnyEvent(Box::new(Type::Reference(reference.clone()))))
+        }
         lent => event(lent, Passed::ByReference),
     }
 }
@@ -91,10 +67,7 @@ fn borrowed(reference: &TypeReference) -> Result<Input> {
 /// Only a type with a name can be an event.
 fn event(ty: &Type, passed: Passed) -> Result<Input> {
     match ungrouped(ty) {
-        Type::Path(_) | Type::Macro(_) => Ok(Input::Event {
-            ty: ty.clone(),
-            passed,
-        }),
+        Type::Path(_) | Type::Macro(_) => Ok(Input::Event { ty: Box::new(ty.clone()), passed }),
         _ => Err(Error::new_spanned(
             ty,
             "a subscriber's first parameter is its event: \
@@ -104,10 +77,7 @@ fn event(ty: &Type, passed: Passed) -> Result<Input> {
 }
 
 fn any_event_is_lent(ty: &Type) -> Error {
-    Error::new_spanned(
-        ty,
-        "an event that a pattern matched is lent for one call: take `&AnyEvent`",
-    )
+    Error::new_spanned(ty, "an event that a pattern matched is lent for one call: take `&AnyEvent`")
 }
 
 fn is_any_event(ty: &Type) -> bool {

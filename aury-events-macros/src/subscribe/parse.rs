@@ -4,7 +4,8 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{
-    Abi, Attribute, Error, FnArg, LitStr, Result, ReturnType, Signature, Token, Type, Visibility,
+    Abi, Attribute, Error, FnArg, GenericParam, Generics, LitStr, Result, ReturnType, Signature,
+    Token, Type, Visibility,
     parse::{Parse, ParseStream},
 };
 
@@ -36,10 +37,8 @@ pub(super) fn parse(
     check_kind(&signature, errors);
     let mut parameters = errors.keep(parameters(&signature))?.into_iter();
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
-    let extractors = parameters
-        .filter_map(|ty| errors.keep(extractor(ty)))
-        .collect();
-    let topic = topic(input?, is_pattern.then_some(pattern), errors)?;
+    let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
+    let topic = errors.keep(topic(input?, is_pattern.then_some(pattern)))??;
 
     Some(Subscriber {
         krate,
@@ -94,43 +93,27 @@ fn check_kind(signature: &Signature, errors: &Errors) {
             errors.add(Error::new_spanned(culprit, message));
         }
     };
-    let Signature {
-        fn_token,
-        ident,
-        generics,
-        ..
-    } = signature;
     if signature.asyncness.is_none() {
-        refuse(
-            fn_token,
-            &format!("a subscriber is asynchronous: write `async fn {ident}`"),
-        );
+        let message = format!("a subscriber is asynchronous: write `async fn {}`", signature.ident);
+        refuse(&signature.fn_token, &message);
     }
-    refuse(
-        &signature.constness,
-        "a subscriber cannot be `const`: leave it out",
-    );
+    refuse(&signature.constness, "a subscriber cannot be `const`: leave it out");
     refuse(
         &signature.safety,
-        "nobody can vouch for a call that an event makes: leave `unsafe` out here, \
+        "a subscriber has to be safe to call: leave `unsafe` out, \
          and write an `unsafe` block inside",
     );
-    refuse(
-        &signature.abi,
-        "a subscriber is called from Rust only: leave `extern` out",
-    );
-    refuse(
-        &signature.variadic,
-        "a subscriber takes one event and its extractors, no more",
-    );
-    if generics.params.is_empty() {
-        refuse(
-            &generics.where_clause,
-            "a subscriber is not generic: leave `where` out",
-        );
+    refuse(&signature.abi, "a subscriber is called from Rust only: leave `extern` out");
+    refuse(&signature.variadic, "a subscriber takes one event and its extractors, no more");
+    let Generics { params, where_clause, .. } = &signature.generics;
+    let is_lifetime = |param: &GenericParam| matches!(param, GenericParam::Lifetime(_));
+    if params.is_empty() {
+        refuse(where_clause, "a subscriber is not generic: leave `where` out");
+    } else if params.iter().all(is_lifetime) {
+        refuse(&signature.generics, "an event is lent for one call: take `&E`, without a lifetime");
     } else {
         refuse(
-            generics,
+            &signature.generics,
             "a subscriber handles one type of event, so it cannot be generic: \
              write one function for each type, and let them share a generic one",
         );
@@ -165,22 +148,20 @@ fn parameter(input: &FnArg) -> Result<&Type> {
 /// What the first parameter and the pattern, where one is written, say together.
 ///
 /// A pattern that is written but wrong has been reported, and comes as `Some(None)`.
-fn topic(input: Input, pattern: Option<Option<LitStr>>, errors: &Errors) -> Option<Topic> {
+fn topic(input: Input, pattern: Option<Option<LitStr>>) -> Result<Option<Topic>> {
     match (input, pattern) {
-        (Input::AnyEvent(_), Some(pattern)) => pattern.map(Topic::Pattern),
-        (Input::AnyEvent(ty), None) => {
-            let message = "`&AnyEvent` is any event that a pattern matches: write the pattern, \
-                           `#[subscribe(pattern = \"order.*\")]`";
-            errors.add(Error::new_spanned(ty, message));
-            None
-        }
-        (Input::Event { .. }, Some(Some(pattern))) => {
-            let message = "a pattern goes with `&AnyEvent`: take that as the first parameter, \
-                           or leave `pattern` out";
-            errors.add(Error::new_spanned(pattern, message));
-            None
-        }
-        (Input::Event { ty, passed }, _) => Some(Topic::Event { ty, passed }),
+        (Input::AnyEvent(_), Some(pattern)) => Ok(pattern.map(Topic::Pattern)),
+        (Input::AnyEvent(ty), None) => Err(Error::new_spanned(
+            ty,
+            "`&AnyEvent` is any event that a pattern matches: write the pattern, \
+             `#[subscribe(pattern = \"order.*\")]`",
+        )),
+        (Input::Event { .. }, Some(Some(pattern))) => Err(Error::new_spanned(
+            pattern,
+            "a pattern goes with `&AnyEvent`: take that as the first parameter, \
+             or leave `pattern` out",
+        )),
+        (Input::Event { ty, passed }, _) => Ok(Some(Topic::Event { ty, passed })),
     }
 }
 
@@ -256,10 +237,8 @@ mod tests {
         }
         assert_eq!(
             messages(quote!(), any.clone()),
-            [
-                "`&AnyEvent` is any event that a pattern matches: write the pattern, \
-              `#[subscribe(pattern = \"order.*\")]`"
-            ]
+            ["`&AnyEvent` is any event that a pattern matches: write the pattern, \
+              `#[subscribe(pattern = \"order.*\")]`"]
         );
         assert_eq!(
             messages(
@@ -268,10 +247,8 @@ mod tests {
                     async fn f(event: &OrderCreated) {}
                 )
             ),
-            [
-                "a pattern goes with `&AnyEvent`: take that as the first parameter, \
-              or leave `pattern` out"
-            ]
+            ["a pattern goes with `&AnyEvent`: take that as the first parameter, \
+              or leave `pattern` out"]
         );
         // The wrong pattern is the one mistake here.
         assert_eq!(messages(quote!(pattern = "order*"), any).len(), 1);
@@ -288,10 +265,7 @@ mod tests {
         };
         let conditions = subscriber(quote!(), function).conditions;
         let conditions: Vec<_> = conditions.iter().map(ToString::to_string).collect();
-        let expected = [
-            quote!(#[cfg(feature = "mail")]),
-            quote!(#[cfg_attr(test, cfg(unix))]),
-        ];
+        let expected = [quote!(#[cfg(feature = "mail")]), quote!(#[cfg_attr(test, cfg(unix))])];
         assert_eq!(conditions, expected.map(|tokens| tokens.to_string()));
     }
 
@@ -316,13 +290,13 @@ mod tests {
                  valid options: `bus`, `name`, `when`, `pattern`, `durable`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
-                "nobody can vouch for a call that an event makes: leave `unsafe` out here, \
+                "a subscriber has to be safe to call: leave `unsafe` out, \
                  and write an `unsafe` block inside",
                 "a subscriber is called from Rust only: leave `extern` out",
                 "a subscriber handles one type of event, so it cannot be generic: \
                  write one function for each type, and let them share a generic one",
-                "events are immutable: take `&T`",
-                "only the event, the first parameter, comes as a reference: take `Context`",
+                "events are immutable: take `&E`, without `mut`",
+                "only the event comes as a reference: take what follows it by value, without `&`",
             ]
         );
     }

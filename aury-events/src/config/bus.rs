@@ -50,10 +50,7 @@ impl BusConfig {
 
     /// A bus over the backend of that name, such as one that a linked third-party crate brings.
     pub fn backend(name: impl Into<String>) -> Self {
-        Self {
-            backend: Some(name.into()),
-            ..Self::new(Origin::Code)
-        }
+        Self { backend: Some(name.into()), ..Self::new(Origin::Code) }
     }
 
     pub(super) fn new(origin: Origin) -> Self {
@@ -169,10 +166,10 @@ impl BusConfig {
 
     pub(super) fn set_url(&mut self, text: &str) {
         let parsed = BusUrl::parse(text);
-        self.refused_url = parsed.as_ref().err().map(|&reason| RefusedUrl {
-            length: text.chars().count(),
-            reason,
-        });
+        self.refused_url = parsed
+            .as_ref()
+            .err()
+            .map(|&reason| RefusedUrl { length: text.chars().count(), reason });
         self.transport.url = parsed.ok();
     }
 }
@@ -214,21 +211,15 @@ mod tests {
     fn a_constructor_names_its_backend() {
         assert_eq!(BusConfig::memory().backend_name(), "memory");
         assert_eq!(BusConfig::redis("redis://r").backend_name(), "redis");
-        assert_eq!(
-            BusConfig::redis_streams("redis://r").backend_name(),
-            "redis-streams"
-        );
+        assert_eq!(BusConfig::redis_streams("redis://r").backend_name(), "redis-streams");
         assert_eq!(BusConfig::rabbitmq("amqp://r").backend_name(), "rabbitmq");
         assert_eq!(BusConfig::backend("nats").backend_name(), "nats");
     }
 
     #[test]
     fn debug_output_holds_no_password_even_of_a_malformed_url() {
-        for url in [
-            "redis://user:hunter2@host",
-            "user:hunter2@host",
-            "redis://user:hun/ter2@host",
-        ] {
+        for url in ["redis://user:hunter2@host", "user:hunter2@host", "redis://user:hun/ter2@host"]
+        {
             let shown = format!("{:?}", BusConfig::redis(url));
             assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
         }

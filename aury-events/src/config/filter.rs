@@ -12,10 +12,7 @@ impl SubscriberFilter {
     /// Reads globs that are separated by commas. `none`, alone, selects nothing. Blank entries are ignored, and
     /// nothing but those selects everything, as the default does.
     pub(crate) fn parse(text: &str) -> Self {
-        let entries = text
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let globs: Vec<String> = entries.map(str::to_owned).collect();
         match globs.as_slice() {
             [] => Self::default(),
@@ -57,9 +54,7 @@ impl SubscriberFilter {
 impl Default for SubscriberFilter {
     /// Everything.
     fn default() -> Self {
-        Self {
-            globs: vec!["*".to_owned()],
-        }
+        Self { globs: vec!["*".to_owned()] }
     }
 }
 
@@ -91,11 +86,7 @@ mod tests {
             ("", "x", false),
             ("größe*", "größe::x", true),
         ] {
-            assert_eq!(
-                SubscriberFilter::matches(glob, id),
-                matches,
-                "{glob} on {id}"
-            );
+            assert_eq!(SubscriberFilter::matches(glob, id), matches, "{glob} on {id}");
         }
     }
 
@@ -108,10 +99,7 @@ mod tests {
     #[test]
     fn one_glob_of_several_has_to_match() {
         let filter = SubscriberFilter::parse(" shop::mail::* ,, stock::count,");
-        assert_eq!(
-            filter.globs().collect::<Vec<_>>(),
-            ["shop::mail::*", "stock::count"]
-        );
+        assert_eq!(filter.globs().collect::<Vec<_>>(), ["shop::mail::*", "stock::count"]);
         assert!(filter.selects("shop::mail::send") && filter.selects("stock::count"));
         assert!(!filter.selects("shop::pay"));
     }

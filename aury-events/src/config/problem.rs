@@ -17,48 +17,23 @@ pub struct ConfigProblem {
 
 #[derive(Debug, Clone)]
 enum Reason {
-    Value {
-        shown: String,
-        expected: String,
-    },
+    Value { shown: String, expected: String },
     NotUnicode,
-    TwoSpellings {
-        other: String,
-    },
+    TwoSpellings { other: String },
     RefusedUrl(RefusedUrl),
-    NoUrl {
-        backend: &'static str,
-        example: &'static str,
-    },
-    UnfitUrl {
-        url: BusUrl,
-        backend: &'static str,
-        schemes: &'static [&'static str],
-    },
-    UnknownScheme {
-        url: BusUrl,
-        backend: Setting,
-        schemes: Vec<&'static str>,
-    },
+    NoUrl { backend: &'static str, example: &'static str },
+    UnfitUrl { url: BusUrl, backend: &'static str, schemes: &'static [&'static str] },
+    UnknownScheme { url: BusUrl, backend: Setting, schemes: Vec<&'static str> },
 }
 
 impl ConfigProblem {
     fn new(setting: Setting, reason: Reason) -> Self {
-        Self {
-            setting,
-            reason: Box::new(reason),
-        }
+        Self { setting, reason: Box::new(reason) }
     }
 
     /// A value that is none of those that are valid. `expected` is what [`values`](super::values) say.
     pub(super) fn value(setting: Setting, value: &str, expected: String) -> Self {
-        Self::new(
-            setting,
-            Reason::Value {
-                shown: shown(value),
-                expected,
-            },
-        )
+        Self::new(setting, Reason::Value { shown: shown(value), expected })
     }
 
     pub(super) fn not_unicode(setting: Setting) -> Self {
@@ -86,14 +61,7 @@ impl ConfigProblem {
         backend: &'static str,
         schemes: &'static [&'static str],
     ) -> Self {
-        Self::new(
-            setting,
-            Reason::UnfitUrl {
-                url,
-                backend,
-                schemes,
-            },
-        )
+        Self::new(setting, Reason::UnfitUrl { url, backend, schemes })
     }
 
     /// A URL that means no backend by itself, where `backend` is not set.
@@ -103,14 +71,7 @@ impl ConfigProblem {
         backend: Setting,
         schemes: Vec<&'static str>,
     ) -> Self {
-        Self::new(
-            setting,
-            Reason::UnknownScheme {
-                url,
-                backend,
-                schemes,
-            },
-        )
+        Self::new(setting, Reason::UnknownScheme { url, backend, schemes })
     }
 }
 
@@ -125,19 +86,12 @@ fn shown(value: &str) -> String {
         return format!("a text of {length} characters (not shown)");
     }
     let cut: String = value.chars().take(60).collect();
-    format!(
-        "`{}{}`",
-        cut.escape_debug(),
-        if length > 60 { "…" } else { "" }
-    )
+    format!("`{}{}`", cut.escape_debug(), if length > 60 { "…" } else { "" })
 }
 
 /// Schemes for a message: `a://`, `b://` or `c://`.
 fn alternatives(schemes: &[&str]) -> String {
-    let quoted: Vec<_> = schemes
-        .iter()
-        .map(|scheme| format!("`{scheme}://`"))
-        .collect();
+    let quoted: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
@@ -156,38 +110,23 @@ impl fmt::Display for ConfigProblem {
                 "{setting} and `{other}` set one thing to different values: keep one of them"
             ),
             Reason::RefusedUrl(RefusedUrl { length, reason }) => {
-                write!(
-                    f,
-                    "{setting} ({length} characters, not shown) is no usable URL: {reason}"
-                )
+                write!(f, "{setting} ({length} characters, not shown) is no usable URL: {reason}")
             }
             Reason::NoUrl { backend, example } => write!(
                 f,
                 "{setting} is not set: backend `{backend}` needs a URL such as `{example}`"
             ),
-            Reason::UnfitUrl {
-                url,
-                backend,
-                schemes: [],
-            } => write!(
+            Reason::UnfitUrl { url, backend, schemes: [] } => write!(
                 f,
                 "{setting} is `{url}`, but backend `{backend}` takes no URL: \
                  remove it, or choose another backend"
             ),
-            Reason::UnfitUrl {
-                url,
-                backend,
-                schemes,
-            } => write!(
+            Reason::UnfitUrl { url, backend, schemes } => write!(
                 f,
                 "{setting} is `{url}`, but backend `{backend}` expects a URL that begins with {}",
                 alternatives(schemes)
             ),
-            Reason::UnknownScheme {
-                url,
-                backend,
-                schemes,
-            } => write!(
+            Reason::UnknownScheme { url, backend, schemes } => write!(
                 f,
                 "{setting} is `{url}`, which says no backend: expected {}, or {backend} beside it",
                 alternatives(schemes)
@@ -213,10 +152,7 @@ mod tests {
     fn a_url_in_the_wrong_variable_is_masked() {
         assert_eq!(shown("redis://shop:pw@host"), "`redis://shop:***@host`");
         assert_eq!(shown("shop:pw@host"), "a text of 12 characters (not shown)");
-        assert_eq!(
-            shown("redis://shop:p/w@host"),
-            "a text of 21 characters (not shown)"
-        );
+        assert_eq!(shown("redis://shop:p/w@host"), "a text of 21 characters (not shown)");
     }
 
     #[test]

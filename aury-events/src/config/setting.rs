@@ -16,10 +16,7 @@ impl Origin {
     /// How the user names a field of the bus.
     pub(super) fn setting(&self, bus: &str, field: &'static str) -> Setting {
         match self {
-            Self::Code => Setting::Setter {
-                bus: Some(bus.to_owned()),
-                field,
-            },
+            Self::Code => Setting::Setter { bus: Some(bus.to_owned()), field },
             Self::Environment(given) => Setting::Variable(match given.get(field) {
                 Some(variable) => variable.clone(),
                 None => variable_name(bus, field),
@@ -64,10 +61,7 @@ pub(super) enum Setting {
     /// An environment variable.
     Variable(String),
     /// A setter of a [`BusConfig`](super::BusConfig) or, without a bus, of the manager's builder.
-    Setter {
-        bus: Option<String>,
-        field: &'static str,
-    },
+    Setter { bus: Option<String>, field: &'static str },
 }
 
 impl fmt::Display for Setting {

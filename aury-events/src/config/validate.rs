@@ -14,44 +14,21 @@ const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "redis+unix", "unix"];
 
 /// The first that takes a scheme is what a URL means that stands alone.
 static KNOWN: [Known; 4] = [
-    Known {
-        name: "memory",
-        schemes: &[],
-        example: "",
-    },
-    Known {
-        name: "redis",
-        schemes: REDIS_SCHEMES,
-        example: "redis://localhost:6379",
-    },
-    Known {
-        name: "redis-streams",
-        schemes: REDIS_SCHEMES,
-        example: "redis://localhost:6379",
-    },
-    Known {
-        name: "rabbitmq",
-        schemes: &["amqp", "amqps"],
-        example: "amqp://localhost:5672",
-    },
+    Known { name: "memory", schemes: &[], example: "" },
+    Known { name: "redis", schemes: REDIS_SCHEMES, example: "redis://localhost:6379" },
+    Known { name: "redis-streams", schemes: REDIS_SCHEMES, example: "redis://localhost:6379" },
+    Known { name: "rabbitmq", schemes: &["amqp", "amqps"], example: "amqp://localhost:5672" },
 ];
 
 /// The backend that a URL of that scheme means by itself.
 pub(super) fn backend_for(scheme: &str) -> Option<&'static str> {
-    KNOWN
-        .iter()
-        .find(|known| known.schemes.contains(&scheme))
-        .map(|known| known.name)
+    KNOWN.iter().find(|known| known.schemes.contains(&scheme)).map(|known| known.name)
 }
 
 /// All schemes that mean a backend by themselves.
 fn schemes() -> Vec<&'static str> {
     let meant = |known: &'static Known| {
-        known
-            .schemes
-            .iter()
-            .copied()
-            .filter(|scheme| backend_for(scheme) == Some(known.name))
+        known.schemes.iter().copied().filter(|scheme| backend_for(scheme) == Some(known.name))
     };
     KNOWN.iter().flat_map(meant).collect()
 }
@@ -71,29 +48,13 @@ impl BusConfig {
             check("BACKEND", name.clone(), values::backend(name).map(drop));
         }
         let exchange = &backend.exchange_name;
-        check(
-            "EXCHANGE_NAME",
-            exchange.clone(),
-            values::exchange(exchange).map(drop),
-        );
+        check("EXCHANGE_NAME", exchange.clone(), values::exchange(exchange).map(drop));
         if let Some(prefetch) = backend.prefetch {
-            check(
-                "PREFETCH",
-                prefetch.to_string(),
-                values::within(&prefetch, &values::PREFETCH),
-            );
+            check("PREFETCH", prefetch.to_string(), values::within(&prefetch, &values::PREFETCH));
         }
         for (field, number, range) in [
-            (
-                "QUEUE_CAPACITY",
-                backend.queue_capacity,
-                values::QUEUE_CAPACITY,
-            ),
-            (
-                "MAX_PAYLOAD_BYTES",
-                backend.max_payload_bytes,
-                values::MAX_PAYLOAD_BYTES,
-            ),
+            ("QUEUE_CAPACITY", backend.queue_capacity, values::QUEUE_CAPACITY),
+            ("MAX_PAYLOAD_BYTES", backend.max_payload_bytes, values::MAX_PAYLOAD_BYTES),
         ] {
             check(field, number.to_string(), values::within(&number, &range));
         }
@@ -102,11 +63,7 @@ impl BusConfig {
             ("PUBLISH_TIMEOUT", backend.publish_timeout),
             ("SHUTDOWN_TIMEOUT", self.shutdown_timeout),
         ] {
-            check(
-                field,
-                format!("{timeout:?}"),
-                values::timeout(timeout).map(drop),
-            );
+            check(field, format!("{timeout:?}"), values::timeout(timeout).map(drop));
         }
         problems
     }
@@ -122,26 +79,16 @@ impl BusConfig {
             && backend_for(url.scheme()).is_none()
         {
             let backend = self.origin.setting(bus, "BACKEND");
-            return Some(ConfigProblem::unknown_scheme(
-                setting,
-                url.clone(),
-                backend,
-                schemes(),
-            ));
+            return Some(ConfigProblem::unknown_scheme(setting, url.clone(), backend, schemes()));
         }
-        let known = KNOWN
-            .iter()
-            .find(|known| known.name == self.backend_name())?;
+        let known = KNOWN.iter().find(|known| known.name == self.backend_name())?;
         match url {
             None if known.schemes.is_empty() => None,
             None => Some(ConfigProblem::no_url(setting, known.name, known.example)),
             Some(url) if known.schemes.contains(&url.scheme()) => None,
-            Some(url) => Some(ConfigProblem::unfit_url(
-                setting,
-                url.clone(),
-                known.name,
-                known.schemes,
-            )),
+            Some(url) => {
+                Some(ConfigProblem::unfit_url(setting, url.clone(), known.name, known.schemes))
+            }
         }
     }
 }
@@ -149,14 +96,7 @@ impl BusConfig {
 /// Whether a service may be called that, when code names it; the environment's is checked as it is read.
 pub(crate) fn check_service(name: &str) -> Result<(), ConfigProblem> {
     values::service(name).map(drop).map_err(|expected| {
-        ConfigProblem::value(
-            Setting::Setter {
-                bus: None,
-                field: "SERVICE",
-            },
-            name,
-            expected,
-        )
+        ConfigProblem::value(Setting::Setter { bus: None, field: "SERVICE" }, name, expected)
     })
 }
 
@@ -167,10 +107,7 @@ mod tests {
     use super::*;
 
     fn problems(bus: &BusConfig) -> Vec<String> {
-        bus.validate("orders")
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        bus.validate("orders").iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -31,25 +31,16 @@ pub(super) fn within<T>(number: &T, range: &RangeInclusive<T>) -> Result<(), Str
 where
     T: PartialOrd + Display,
 {
-    if range.contains(number) {
-        Ok(())
-    } else {
-        Err(expected_number(range))
-    }
+    if range.contains(number) { Ok(()) } else { Err(expected_number(range)) }
 }
 
 fn expected_number<T: Display>(range: &RangeInclusive<T>) -> String {
-    format!(
-        "expected a whole number from {} to {}",
-        range.start(),
-        range.end()
-    )
+    format!("expected a whole number from {} to {}", range.start(), range.end())
 }
 
 /// One of a few words.
 pub(super) fn choice<T: FromStr<Err = InvalidChoice>>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|error: InvalidChoice| error.to_string())
+    text.parse().map_err(|error: InvalidChoice| error.to_string())
 }
 
 /// A timeout as a whole number with its unit.
@@ -65,9 +56,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let number = digits.parse::<u64>().ok();
     match (number, millis_per_unit) {
         (Some(number), Some(unit)) => timeout(Duration::from_millis(number.saturating_mul(unit))),
-        (Some(number), None) if digits == text => Err(format!(
-            "expected a unit after the number, such as `{number}s` for seconds"
-        )),
+        (Some(number), None) if digits == text => {
+            Err(format!("expected a unit after the number, such as `{number}s` for seconds"))
+        }
         _ => Err("expected a whole number with `ms`, `s`, `m` or `h`, such as `30s`".to_owned()),
     }
 }
@@ -101,30 +92,18 @@ fn name_of(name: &str, signs: &str, expected: &str) -> Result<String, String> {
 
 /// The name of an exchange: an AMQP 0-9-1 short string. The empty name is taken, by the default exchange.
 pub(super) fn exchange(name: &str) -> Result<String, String> {
-    check(
-        name,
-        (1..=255).contains(&name.len()),
-        "expected a name of 1 to 255 bytes",
-    )
+    check(name, (1..=255).contains(&name.len()), "expected a name of 1 to 255 bytes")
 }
 
 /// The `source` of events: a URI reference (CloudEvents 1.0 §3.1.2).
 pub(super) fn source(uri: &str) -> Result<String, String> {
     // The characters that RFC 3986 leaves to no part of a URI.
     let valid = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
-    check(
-        uri,
-        uri.chars().all(valid),
-        "expected a URI reference, such as `/shop`",
-    )
+    check(uri, uri.chars().all(valid), "expected a URI reference, such as `/shop`")
 }
 
 fn check(text: &str, valid: bool, expected: &str) -> Result<String, String> {
-    if valid {
-        Ok(text.to_owned())
-    } else {
-        Err(expected.to_owned())
-    }
+    if valid { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
 }
 
 #[cfg(test)]
@@ -143,17 +122,8 @@ mod tests {
             duration("45").unwrap_err(),
             "expected a unit after the number, such as `45s` for seconds"
         );
-        for text in [
-            "",
-            "s",
-            "1.5s",
-            "-1s",
-            "30 s",
-            "30S",
-            "1h30m",
-            "30d",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "s", "1.5s", "-1s", "30 s", "30S", "1h30m", "30d", "99999999999999999999s"]
+        {
             assert_eq!(
                 duration(text).unwrap_err(),
                 "expected a whole number with `ms`, `s`, `m` or `h`, such as `30s`",
@@ -165,10 +135,7 @@ mod tests {
     #[test]
     fn a_time_is_neither_nothing_nor_eternity() {
         for text in ["0s", "0ms", "8761h", "18446744073709551615h"] {
-            assert!(
-                duration(text).unwrap_err().contains("longer than zero"),
-                "{text}"
-            );
+            assert!(duration(text).unwrap_err().contains("longer than zero"), "{text}");
         }
         assert!(duration("8760h").is_ok());
     }
@@ -176,17 +143,7 @@ mod tests {
     #[test]
     fn a_number_is_whole_and_in_range() {
         assert_eq!(number("65535", &PREFETCH), Ok(65_535));
-        for text in [
-            "0",
-            "65536",
-            "99999999999999999999",
-            "-1",
-            "1_000",
-            "8MiB",
-            "1e3",
-            "",
-            " 1",
-        ] {
+        for text in ["0", "65536", "99999999999999999999", "-1", "1_000", "8MiB", "1e3", "", " 1"] {
             assert_eq!(
                 number(text, &PREFETCH).unwrap_err(),
                 "expected a whole number from 1 to 65535",
@@ -198,10 +155,7 @@ mod tests {
     #[test]
     fn a_choice_names_the_alternatives() {
         assert_eq!(choice("classic"), Ok(QueueType::Classic));
-        assert_eq!(
-            choice::<QueueType>("x").unwrap_err(),
-            "expected `quorum` or `classic`"
-        );
+        assert_eq!(choice::<QueueType>("x").unwrap_err(), "expected `quorum` or `classic`");
     }
 
     #[test]
@@ -210,20 +164,11 @@ mod tests {
         assert!(service("shop-2.eu_west").is_ok());
         assert!(source("/shop").is_ok() && source("https://shop.example/a?b#c").is_ok());
         assert!(exchange("aury.events").is_ok());
-        for refused in [
-            backend(""),
-            backend("redis streams"),
-            service("a/b"),
-            service("größe"),
-        ] {
+        for refused in [backend(""), backend("redis streams"), service("a/b"), service("größe")] {
             assert!(refused.is_err());
         }
-        for refused in [
-            source("my shop"),
-            source("<x>"),
-            exchange(""),
-            exchange(&"x".repeat(256)),
-        ] {
+        for refused in [source("my shop"), source("<x>"), exchange(""), exchange(&"x".repeat(256))]
+        {
             assert!(refused.is_err());
         }
     }

@@ -9,12 +9,15 @@ mod panic;
 
 use std::{future::poll_fn, sync::Arc};
 
-use aury_events_backends::{Consumer, DeadLetterReason, Delivery, Settlement};
+use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
 use tokio::task::coop::cooperative;
 
 pub(crate) use self::handler::Handler;
 pub use self::handler::{FromDelivery, HandlerResult, IntoHandlerResult};
-use crate::{context::Context, subscription::SubscriptionInfo};
+use crate::{
+    context::{self, Context},
+    subscription::SubscriptionInfo,
+};
 
 /// Serves a subscription until its consumer ends.
 pub(crate) async fn run<H: Handler>(
@@ -22,52 +25,32 @@ pub(crate) async fn run<H: Handler>(
     mut consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
 ) {
-    // Cooperative, so that a queue which never runs empty leaves the thread to others from time to time.
-    while let Some(delivery) = cooperative(poll_fn(|cx| consumer.poll_next(cx))).await {
-        let settlement = match handle(&handler, &delivery, &info).await {
-            Ok(()) => Settlement::Ack,
-            Err(reason) => {
-                report(&delivery, &info, &reason);
-                Settlement::DeadLetter(reason)
+    context::scope(async {
+        // Cooperative, so that a queue which never runs empty leaves the thread to others from time to time.
+        while let Some(delivery) = cooperative(poll_fn(|cx| consumer.poll_next(cx))).await {
+            Context::of(&delivery, &info).set_current();
+            let settlement = match panic::catch(handle(&handler, &delivery)).await {
+                Ok(()) => Settlement::Ack,
+                Err(reason) => {
+                    report(&delivery, &info, &reason);
+                    Settlement::DeadLetter(reason)
+                }
+            };
+            if let Err(error) = delivery.settle(settlement).await {
+                warn_unsettled(&error);
             }
-        };
-        let id = delivery.metadata().id().clone();
-        if let Err(error) = delivery.settle(settlement).await {
-            tracing::warn!(
-                subscriber = info.id(),
-                event_id = %id,
-                error = &error as &dyn std::error::Error,
-                "the outcome could not be recorded; the event may be delivered again"
-            );
         }
-    }
+    })
+    .await;
 }
 
-/// Hands a delivery to the handler, in the context of the event. An event that the condition turns down is done with.
-async fn handle<H: Handler>(
-    handler: &H,
-    delivery: &Delivery,
-    info: &Arc<SubscriptionInfo>,
-) -> Result<(), DeadLetterReason> {
-    let attempt = async {
-        let input = H::Input::from_delivery(delivery).map_err(DeadLetterReason::Undecodable)?;
-        if handler.accepts(&input) {
-            handler
-                .call(input)
-                .await
-                .map_err(DeadLetterReason::Failed)?;
-        }
-        Ok(())
-    };
-    let context = Context::new(
-        delivery.metadata().clone(),
-        delivery.attempt(),
-        Arc::clone(info),
-    );
-    context
-        .scope(panic::catch(attempt))
-        .await
-        .unwrap_or_else(|message| Err(DeadLetterReason::Panicked(message)))
+/// Hands a delivery to the handler. An event that the condition turns down is done with.
+async fn handle<H: Handler>(handler: &H, delivery: &Delivery) -> Result<(), DeadLetterReason> {
+    let input = H::Input::from_delivery(delivery).map_err(DeadLetterReason::Undecodable)?;
+    if handler.accepts(&input) {
+        handler.call(input).await.map_err(DeadLetterReason::Failed)?;
+    }
+    Ok(())
 }
 
 #[cold]
@@ -81,4 +64,16 @@ fn report(delivery: &Delivery, info: &SubscriptionInfo, reason: &DeadLetterReaso
         attempt = delivery.attempt(),
         "{reason}; the event is kept as a dead letter"
     );
+}
+
+#[cold]
+fn warn_unsettled(error: &BackendError) {
+    Context::with_current(|context| {
+        tracing::warn!(
+            subscriber = context.subscriber(),
+            event_id = %context.event_id(),
+            error = error as &dyn std::error::Error,
+            "the outcome could not be recorded; the event may be delivered again"
+        );
+    });
 }

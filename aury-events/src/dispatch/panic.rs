@@ -8,16 +8,19 @@ use std::{
     task::Poll,
 };
 
-/// Runs a future to its end; the message of a panic in it is the error.
-pub(super) async fn catch<T>(future: impl Future<Output = T>) -> Result<T, String> {
+use aury_events_backends::DeadLetterReason;
+
+/// Runs a handler to its end, in whatever way it ends.
+pub(super) async fn catch(
+    future: impl Future<Output = Result<(), DeadLetterReason>>,
+) -> Result<(), DeadLetterReason> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         // Unwind safe: after a panic the future is not polled again, and what it shares with others is the business
         // of its locks, which are poisoned.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(panic) => Poll::Ready(Err(message(&*panic))),
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(DeadLetterReason::Panicked(message(&*panic)))),
         }
     })
     .await

@@ -16,85 +16,46 @@ pub(super) enum Scope {
 }
 
 pub(super) static FIELDS: &[Field] = &[
-    bus("BACKEND", |bus, text| {
-        set(&mut bus.backend, values::backend(text).map(Some))
-    }),
+    bus("BACKEND", |bus, text| set(&mut bus.backend, values::backend(text).map(Some))),
     // A malformed URL is found with all others, by `BusConfig::validate`.
     bus("URL", |bus, text| {
         bus.set_url(text);
         Ok(())
     }),
-    bus("KEY_PREFIX", |bus, text| {
-        set(&mut bus.transport.key_prefix, Ok(text.to_owned()))
-    }),
-    bus("EXCHANGE_NAME", |bus, text| {
-        set(&mut bus.transport.exchange_name, values::exchange(text))
-    }),
-    bus("EXCHANGE_TYPE", |bus, text| {
-        set(&mut bus.transport.exchange_type, choice(text))
-    }),
-    bus("QUEUE_TYPE", |bus, text| {
-        set(&mut bus.transport.queue_type, choice(text))
-    }),
-    bus("FORMAT", |bus, text| {
-        set(&mut bus.transport.format, choice(text))
-    }),
+    bus("KEY_PREFIX", |bus, text| set(&mut bus.transport.key_prefix, Ok(text.to_owned()))),
+    bus("EXCHANGE_NAME", |bus, text| set(&mut bus.transport.exchange_name, values::exchange(text))),
+    bus("EXCHANGE_TYPE", |bus, text| set(&mut bus.transport.exchange_type, choice(text))),
+    bus("QUEUE_TYPE", |bus, text| set(&mut bus.transport.queue_type, choice(text))),
+    bus("FORMAT", |bus, text| set(&mut bus.transport.format, choice(text))),
     bus("PREFETCH", |bus, text| {
-        set(
-            &mut bus.transport.prefetch,
-            number(text, &values::PREFETCH).map(Some),
-        )
+        set(&mut bus.transport.prefetch, number(text, &values::PREFETCH).map(Some))
     }),
     bus("QUEUE_CAPACITY", |bus, text| {
-        set(
-            &mut bus.transport.queue_capacity,
-            number(text, &values::QUEUE_CAPACITY),
-        )
+        set(&mut bus.transport.queue_capacity, number(text, &values::QUEUE_CAPACITY))
     }),
     bus("MAX_PAYLOAD_BYTES", |bus, text| {
-        set(
-            &mut bus.transport.max_payload_bytes,
-            number(text, &values::MAX_PAYLOAD_BYTES),
-        )
+        set(&mut bus.transport.max_payload_bytes, number(text, &values::MAX_PAYLOAD_BYTES))
     }),
-    bus("CONNECT_TIMEOUT", |bus, text| {
-        set(&mut bus.transport.connect_timeout, duration(text))
-    }),
-    bus("PUBLISH_TIMEOUT", |bus, text| {
-        set(&mut bus.transport.publish_timeout, duration(text))
-    }),
-    bus("SHUTDOWN_TIMEOUT", |bus, text| {
-        set(&mut bus.shutdown_timeout, duration(text))
-    }),
-    manager("SERVICE", |all, text| {
-        set(&mut all.service, values::service(text).map(Some))
-    }),
-    manager("SOURCE", |all, text| {
-        set(&mut all.source, values::source(text).map(Some))
-    }),
+    bus("CONNECT_TIMEOUT", |bus, text| set(&mut bus.transport.connect_timeout, duration(text))),
+    bus("PUBLISH_TIMEOUT", |bus, text| set(&mut bus.transport.publish_timeout, duration(text))),
+    bus("SHUTDOWN_TIMEOUT", |bus, text| set(&mut bus.shutdown_timeout, duration(text))),
+    manager("SERVICE", |all, text| set(&mut all.service, values::service(text).map(Some))),
+    manager("SOURCE", |all, text| set(&mut all.source, values::source(text).map(Some))),
     manager("MAX_HOPS", |all, text| {
         set(&mut all.max_hops, number(text, &values::MAX_HOPS).map(Some))
     }),
-    manager("SUBSCRIBERS", |all, text| {
-        set(&mut all.subscribers, Ok(Some(text.to_owned())))
-    }),
+    manager("SUBSCRIBERS", |all, text| set(&mut all.subscribers, Ok(Some(text.to_owned())))),
 ];
 
 const fn bus(name: &'static str, read: fn(&mut BusConfig, &str) -> Result<(), String>) -> Field {
-    Field {
-        name,
-        scope: Scope::Bus(read),
-    }
+    Field { name, scope: Scope::Bus(read) }
 }
 
 const fn manager(
     name: &'static str,
     read: fn(&mut Environment, &str) -> Result<(), String>,
 ) -> Field {
-    Field {
-        name,
-        scope: Scope::Manager(read),
-    }
+    Field { name, scope: Scope::Manager(read) }
 }
 
 fn set<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {

@@ -73,9 +73,8 @@ impl Environment {
             environment.apply(assignment);
         }
         let buses = environment.buses.iter();
-        let stray: Vec<_> = buses
-            .filter_map(|(name, bus)| environment.stray_bus(name, bus))
-            .collect();
+        let stray: Vec<_> =
+            buses.filter_map(|(name, bus)| environment.stray_bus(name, bus)).collect();
         environment.warnings.extend(stray);
         environment
     }
@@ -95,29 +94,19 @@ impl Environment {
         let (instance, field) = match Variable::parse(&variable)? {
             Variable::Field { instance, field } => (instance, field),
             Variable::Unknown { nearest } => {
-                self.warnings
-                    .push(EnvWarning::Unknown { variable, nearest });
+                self.warnings.push(EnvWarning::Unknown { variable, nearest });
                 return None;
             }
         };
         if instance.is_some() && matches!(field.scope, Scope::Manager(_)) {
-            self.warnings.push(EnvWarning::WholeManager {
-                variable,
-                field: field.name,
-            });
+            self.warnings.push(EnvWarning::WholeManager { variable, field: field.name });
             return None;
         }
         let Some(value) = value.to_str() else {
-            self.problems
-                .push(ConfigProblem::not_unicode(Setting::Variable(variable)));
+            self.problems.push(ConfigProblem::not_unicode(Setting::Variable(variable)));
             return None;
         };
-        Some(Assignment {
-            variable,
-            instance,
-            field,
-            value: value.trim().to_owned(),
-        })
+        Some(Assignment { variable, instance, field, value: value.trim().to_owned() })
     }
 
     /// Leaves one assignment to each field. Two that are spelled differently have to agree, unless one of them is
@@ -149,15 +138,13 @@ impl Environment {
             Scope::Manager(read) => read(self, &assignment.value),
             Scope::Bus(read) => {
                 let bus = self.bus(assignment.bus());
-                bus.origin
-                    .record(assignment.field.name, &assignment.variable);
+                bus.origin.record(assignment.field.name, &assignment.variable);
                 read(bus, &assignment.value)
             }
         };
         if let Err(expected) = applied {
             let setting = Setting::Variable(assignment.variable);
-            self.problems
-                .push(ConfigProblem::value(setting, &assignment.value, expected));
+            self.problems.push(ConfigProblem::value(setting, &assignment.value, expected));
         }
     }
 
@@ -169,10 +156,7 @@ impl Environment {
             Some(nearest_bus(name, [DEFAULT_BUS])?)
         } else {
             let set_up = self.buses.iter().filter(|(_, bus)| is_set_up(bus));
-            nearest_bus(
-                name,
-                set_up.map(|(name, _)| name.as_str()).chain([DEFAULT_BUS]),
-            )
+            nearest_bus(name, set_up.map(|(name, _)| name.as_str()).chain([DEFAULT_BUS]))
         };
         Some(EnvWarning::StrayBus {
             variable: bus.origin.variables().next()?.to_owned(),

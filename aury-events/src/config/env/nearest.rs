@@ -16,9 +16,8 @@ pub(super) fn distance(misspelt: &str, meant: &str) -> Option<usize> {
         let mut row = vec![i];
         for j in 1..=to.len() {
             let changed = usize::from(from[i - 1] != to[j - 1]);
-            let mut least = (rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + changed);
+            let mut least =
+                (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
             if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
                 least = least.min(rows[i - 2][j - 2] + 1);
             }
@@ -49,12 +48,7 @@ mod tests {
 
     #[test]
     fn another_word_is_not_alike() {
-        for (misspelt, meant) in [
-            ("ID", "URL"),
-            ("PORT", "FORMAT"),
-            ("", "URL"),
-            ("TYPE", "URL"),
-        ] {
+        for (misspelt, meant) in [("ID", "URL"), ("PORT", "FORMAT"), ("", "URL"), ("TYPE", "URL")] {
             assert_eq!(distance(misspelt, meant), None, "{misspelt}");
         }
         assert_eq!(distance(&"X".repeat(1_000_000), "BACKEND"), None);

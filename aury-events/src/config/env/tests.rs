@@ -18,34 +18,16 @@ fn sound(vars: &[(&str, &str)]) -> Environment {
 
 /// Those of the variables, and then those of the buses.
 fn problems(environment: &Environment) -> Vec<String> {
-    let of_buses = environment
-        .buses
-        .iter()
-        .flat_map(|(name, bus)| bus.validate(name));
-    environment
-        .problems
-        .iter()
-        .cloned()
-        .chain(of_buses)
-        .map(|it| it.to_string())
-        .collect()
+    let of_buses = environment.buses.iter().flat_map(|(name, bus)| bus.validate(name));
+    environment.problems.iter().cloned().chain(of_buses).map(|it| it.to_string()).collect()
 }
 
 fn warnings(vars: &[(&str, &str)]) -> Vec<String> {
-    environment(vars)
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    environment(vars).warnings.iter().map(ToString::to_string).collect()
 }
 
 fn url(environment: &Environment, bus: &str) -> String {
-    environment.buses[bus]
-        .backend_config()
-        .url
-        .as_ref()
-        .unwrap()
-        .to_string()
+    environment.buses[bus].backend_config().url.as_ref().unwrap().to_string()
 }
 
 #[test]
@@ -64,19 +46,9 @@ fn named_buses_stand_beside_the_default_one() {
         ("EVENT_MY_BUS_BACKEND", "redis-streams"),
         ("EVENT__MY_BUS__URL", "redis://host"),
     ]);
-    let names: Vec<_> = environment
-        .buses
-        .iter()
-        .map(|(name, bus)| (name.as_str(), bus.backend_name()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("default", "memory"),
-            ("domain", "rabbitmq"),
-            ("my_bus", "redis-streams")
-        ]
-    );
+    let names: Vec<_> =
+        environment.buses.iter().map(|(name, bus)| (name.as_str(), bus.backend_name())).collect();
+    assert_eq!(names, [("default", "memory"), ("domain", "rabbitmq"), ("my_bus", "redis-streams")]);
     assert_eq!(url(&environment, "domain"), "amqps://broker/shop");
     assert!(environment.buses["domain"].is_given() && !environment.buses["default"].is_given());
 }
@@ -133,17 +105,12 @@ fn the_scheme_decides_where_no_backend_is_named() {
         ("amqp://host", "rabbitmq"),
         ("AMQPS://host", "rabbitmq"),
     ] {
-        assert_eq!(
-            sound(&[("EVENT_URL", url)]).buses["default"].backend_name(),
-            backend
-        );
+        assert_eq!(sound(&[("EVENT_URL", url)]).buses["default"].backend_name(), backend);
     }
     assert_eq!(
         problems(&environment(&[("EVENT_URL", "nats://shop:pw@host")])),
-        [
-            "`EVENT_URL` is `nats://shop:***@host`, which says no backend: expected `redis://`, \
-          `rediss://`, `redis+unix://`, `unix://`, `amqp://` or `amqps://`, or `EVENT_BACKEND` beside it"
-        ]
+        ["`EVENT_URL` is `nats://shop:***@host`, which says no backend: expected `redis://`, \
+          `rediss://`, `redis+unix://`, `unix://`, `amqp://` or `amqps://`, or `EVENT_BACKEND` beside it"]
     );
     sound(&[("EVENT_URL", "nats://host"), ("EVENT_BACKEND", "nats")]);
 }
@@ -199,11 +166,7 @@ fn every_bad_variable_is_reported_by_the_name_it_was_spelled_with() {
 #[test]
 fn a_misspelt_variable_is_named_with_the_nearest_one() {
     assert_eq!(
-        warnings(&[
-            ("EVENT_BACKND", "redis"),
-            ("EVENT_ID", "1"),
-            ("EVENT_A_SERVICE", "shop")
-        ]),
+        warnings(&[("EVENT_BACKND", "redis"), ("EVENT_ID", "1"), ("EVENT_A_SERVICE", "shop")]),
         [
             "`EVENT_BACKND` sets nothing; did you mean `EVENT_BACKEND`?",
             "`EVENT_ID` sets nothing: no such setting is known",
@@ -241,9 +204,6 @@ fn what_is_not_unicode_is_reported_only_where_it_is_ours() {
         ("PATH".into(), junk()),
         (junk(), junk()),
     ]);
-    assert_eq!(
-        problems(&environment),
-        ["`EVENT_URL` is not valid Unicode: expected UTF-8 text"]
-    );
+    assert_eq!(problems(&environment), ["`EVENT_URL` is not valid Unicode: expected UTF-8 text"]);
     assert_eq!(environment.warnings, []);
 }

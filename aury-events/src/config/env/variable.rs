@@ -11,10 +11,7 @@ const PREFIX: &str = "EVENT_";
 /// A variable of ours, by its name.
 pub(super) enum Variable {
     /// A field of the bus `instance`, or of the default bus or the manager if there is none.
-    Field {
-        instance: Option<String>,
-        field: &'static Field,
-    },
+    Field { instance: Option<String>, field: &'static Field },
     /// None that we know, and the one that was probably meant.
     Unknown { nearest: Option<String> },
 }
@@ -31,9 +28,7 @@ impl Variable {
             .max_by_key(|(_, field)| field.name.len());
         Some(match longest {
             Some((instance, field)) => Self::Field { instance, field },
-            None => Self::Unknown {
-                nearest: nearest(name),
-            },
+            None => Self::Unknown { nearest: nearest(name) },
         })
     }
 }
@@ -53,17 +48,13 @@ fn is_instance(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('_')
         && !name.ends_with('_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// The variable that a name is most like. Each underscore in it may be where an instance ends.
 fn nearest(name: &str) -> Option<String> {
     let name = name.to_ascii_uppercase();
-    let splits = name
-        .match_indices('_')
-        .map(|(at, _)| (&name[..at], &name[at + 1..]));
+    let splits = name.match_indices('_').map(|(at, _)| (&name[..at], &name[at + 1..]));
     let (_, instance, field) = [("", name.as_str())]
         .into_iter()
         .chain(splits)
@@ -117,11 +108,7 @@ mod tests {
             ("EVENT_domain_URL", Some("domain"), "URL"),
             ("EVENT_QUEUE_URL", Some("queue"), "URL"),
             ("EVENT_MY_BUS_KEY_PREFIX", Some("my_bus"), "KEY_PREFIX"),
-            (
-                "EVENT_EXCHANGE_EXCHANGE_NAME",
-                Some("exchange"),
-                "EXCHANGE_NAME",
-            ),
+            ("EVENT_EXCHANGE_EXCHANGE_NAME", Some("exchange"), "EXCHANGE_NAME"),
             ("EVENT_SHOP-2_QUEUE_TYPE", Some("shop-2"), "QUEUE_TYPE"),
         ] {
             assert_eq!(parsed(name), (instance.map(str::to_owned), field), "{name}");
@@ -139,15 +126,9 @@ mod tests {
             ("EVENT_EXCHANGE_NAM", Some("EVENT_EXCHANGE_NAME")),
             ("EVENT_CONECT_TIMEOUT", Some("EVENT_CONNECT_TIMEOUT")),
             ("EVENT_SUBSCRIBER", Some("EVENT_SUBSCRIBERS")),
-            (
-                "EVENT_DOMAIN_EXCHANG_NAME",
-                Some("EVENT_DOMAIN_EXCHANGE_NAME"),
-            ),
+            ("EVENT_DOMAIN_EXCHANG_NAME", Some("EVENT_DOMAIN_EXCHANGE_NAME")),
             ("EVENT__DOMAIN__ULR", Some("EVENT_DOMAIN_URL")),
-            (
-                "EVENT_MY_BUS_QUEUECAPACITY",
-                Some("EVENT_MY_BUS_QUEUE_CAPACITY"),
-            ),
+            ("EVENT_MY_BUS_QUEUECAPACITY", Some("EVENT_MY_BUS_QUEUE_CAPACITY")),
             ("EVENT_DOMAIN_MAX_HOP", Some("EVENT_MAX_HOPS")),
             ("EVENT_ID", None),
             ("EVENT_", None),

@@ -8,58 +8,31 @@ use crate::config::setting::variable_name;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnvWarning {
     /// A variable that sets nothing.
-    Unknown {
-        variable: String,
-        nearest: Option<String>,
-    },
+    Unknown { variable: String, nearest: Option<String> },
     /// A field of the manager that was given for one bus.
-    WholeManager {
-        variable: String,
-        field: &'static str,
-    },
+    WholeManager { variable: String, field: &'static str },
     /// A bus that nobody may have meant to set up: it is on the memory backend for want of a word about it, or its
     /// name is nearly that of another.
-    StrayBus {
-        variable: String,
-        bus: String,
-        nearest: Option<String>,
-    },
+    StrayBus { variable: String, bus: String, nearest: Option<String> },
 }
 
 impl fmt::Display for EnvWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown {
-                variable,
-                nearest: Some(nearest),
-            } => {
+            Self::Unknown { variable, nearest: Some(nearest) } => {
                 write!(f, "`{variable}` sets nothing; did you mean `{nearest}`?")
             }
-            Self::Unknown {
-                variable,
-                nearest: None,
-            } => {
+            Self::Unknown { variable, nearest: None } => {
                 write!(f, "`{variable}` sets nothing: no such setting is known")
             }
             Self::WholeManager { variable, field } => write!(
                 f,
                 "`{variable}` sets nothing: `{field}` holds for the whole manager; write `EVENT_{field}`"
             ),
-            Self::StrayBus {
-                variable,
-                bus,
-                nearest: Some(nearest),
-            } => {
-                write!(
-                    f,
-                    "`{variable}` sets up a bus named `{bus}`; did you mean `{nearest}`?"
-                )
+            Self::StrayBus { variable, bus, nearest: Some(nearest) } => {
+                write!(f, "`{variable}` sets up a bus named `{bus}`; did you mean `{nearest}`?")
             }
-            Self::StrayBus {
-                variable,
-                bus,
-                nearest: None,
-            } => write!(
+            Self::StrayBus { variable, bus, nearest: None } => write!(
                 f,
                 "`{variable}` sets up a bus named `{bus}`, \
                  on the memory backend as neither `{}` nor `{}` is set",
