@@ -58,12 +58,12 @@ impl Delivery {
 
     /// The envelope's metadata.
     pub fn metadata(&self) -> &Metadata {
-        &self.envelope.metadata
+        self.envelope.metadata()
     }
 
     /// The envelope's payload.
     pub fn payload(&self) -> &Payload {
-        &self.envelope.payload
+        self.envelope.payload()
     }
 
     /// How many times this subscriber has been given the event, this time included: 1 at first.

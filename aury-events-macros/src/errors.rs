@@ -1,8 +1,9 @@
 //! The mistakes found in one item, reported together.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt::Display};
 
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::{Error, Result};
 
 /// Collects mistakes while an item is parsed, so that the user sees all of them at once.
@@ -12,16 +13,21 @@ use syn::{Error, Result};
 pub(crate) struct Errors(RefCell<Option<Error>>);
 
 impl Errors {
-    pub(crate) fn add(&self, error: Error) {
-        match &mut *self.0.borrow_mut() {
-            Some(first) => first.combine(error),
-            none => *none = Some(error),
-        }
+    /// Reports the tokens that are wrong, and says what to write instead.
+    pub(crate) fn refuse(&self, culprit: impl ToTokens, message: impl Display) {
+        self.add(Error::new_spanned(culprit, message));
     }
 
     /// The value, or nothing and its error collected.
     pub(crate) fn keep<T>(&self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.add(error)).ok()
+    }
+
+    fn add(&self, error: Error) {
+        match &mut *self.0.borrow_mut() {
+            Some(first) => first.combine(error),
+            none => *none = Some(error),
+        }
     }
 
     /// One `compile_error!` for each mistake.
@@ -32,7 +38,7 @@ impl Errors {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use proc_macro2::Span;
+    use proc_macro2::{Ident, Span};
 
     use super::*;
 
@@ -47,7 +53,7 @@ pub(crate) mod tests {
     #[test]
     fn mistakes_are_reported_together_and_in_order() {
         let errors = Errors::default();
-        errors.add(Error::new(Span::call_site(), "first"));
+        errors.refuse(Ident::new("culprit", Span::call_site()), "first");
         assert_eq!(errors.keep(Ok(1)), Some(1));
         assert_eq!(errors.keep::<()>(Err(Error::new(Span::call_site(), "second"))), None);
         assert_eq!(errors.messages(), ["first", "second"]);

@@ -63,7 +63,7 @@ impl<'errors> Options<'errors> {
     fn add(&mut self, given: Given) {
         if self.given.iter().any(|earlier| earlier.name == given.name) {
             let message = format!("`{}` is given twice: keep one of them", given.name);
-            self.errors.add(Error::new(given.name.span(), message));
+            self.errors.refuse(given.name, message);
         } else {
             self.given.push(given);
         }
@@ -121,7 +121,7 @@ impl<'errors> Options<'errors> {
         let Given { name, value } = self.take(name)?;
         if let Some(tokens) = value.tokens() {
             let message = format!("`{name}` takes no value: write `{name}`, or leave it out");
-            self.errors.add(Error::new_spanned(tokens, message));
+            self.errors.refuse(tokens, message);
         }
         Some(name)
     }
@@ -134,7 +134,7 @@ impl<'errors> Options<'errors> {
     /// Says why an option that users may well try does not belong here.
     pub(crate) fn refuse(&mut self, name: &'static str, why: &str) {
         if let Some(given) = self.take_unlisted(name) {
-            self.errors.add(Error::new(given.name.span(), why));
+            self.errors.refuse(given.name, why);
         }
     }
 
@@ -143,15 +143,13 @@ impl<'errors> Options<'errors> {
         let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
         let known = format!("valid options: {}", known.join(", "));
         for stray in self.strays {
-            let message = format!("expected `option = value`\n{known}");
-            self.errors.add(Error::new(stray.span(), message));
+            self.errors.refuse(stray, format!("expected `option = value`\n{known}"));
         }
         for Given { name, .. } in self.given {
             let hint = nearest(&name.to_string(), &self.known)
                 .map(|near| format!(": did you mean `{near}`?"))
                 .unwrap_or_default();
-            let message = format!("unknown option `{name}`{hint}\n{known}");
-            self.errors.add(Error::new(name.span(), message));
+            self.errors.refuse(&name, format!("unknown option `{name}`{hint}\n{known}"));
         }
     }
 
@@ -175,7 +173,7 @@ impl<'errors> Options<'errors> {
             Value::Unreadable(tokens) => tokens,
         };
         let message = format!("`{name}` takes {expected}: write `{name} = {example}`");
-        self.errors.add(Error::new_spanned(wrong, message));
+        self.errors.refuse(wrong, message);
         None
     }
 

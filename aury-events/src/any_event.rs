@@ -34,12 +34,12 @@ impl AnyEvent {
 
     /// The name of the event.
     pub fn name(&self) -> &EventName {
-        self.envelope.metadata.name()
+        self.envelope.metadata().name()
     }
 
     /// What is known of the event besides its data.
     pub fn metadata(&self) -> &Metadata {
-        &self.envelope.metadata
+        self.envelope.metadata()
     }
 
     /// The event's data as JSON text.
@@ -48,7 +48,7 @@ impl AnyEvent {
     ///
     /// When the event is a value in this process and its `Serialize` implementation fails.
     pub fn json(&self) -> Result<String, EncodeError> {
-        let json = self.envelope.payload.json()?;
+        let json = self.envelope.payload().json()?;
         Ok(String::from_utf8_lossy(&json).into_owned())
     }
 
@@ -58,7 +58,7 @@ impl AnyEvent {
     ///
     /// When the data has another shape.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        self.envelope.payload.decode_json()
+        self.envelope.payload().decode_json()
     }
 
     /// The event as an `E`, if that is its name; not copied when it is a value in this process already.
@@ -67,6 +67,6 @@ impl AnyEvent {
     ///
     /// When it bears the name of `E` and its data has another shape.
     pub fn event<E: Event>(&self) -> Result<Option<Arc<E>>, DecodeError> {
-        (self.name().as_str() == E::NAME).then(|| E::decode(&self.envelope.payload)).transpose()
+        (self.name().as_str() == E::NAME).then(|| E::decode(self.envelope.payload())).transpose()
     }
 }

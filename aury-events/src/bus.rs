@@ -128,7 +128,9 @@ impl EventBus {
     pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
         let event = event.into_event();
         let cause = publish::current_cause();
-        publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
+        publish::check_hops::<T::Event>(self, cause.as_ref())?;
+        let metadata = publish::metadata_of(self, &*event, cause.as_ref());
+        publish::send(self, publish::outgoing(metadata, event)).await
     }
 
     /// Publishes many events of one type, in order, as fast as the backend takes them. Gives their ids in the same
@@ -142,29 +144,23 @@ impl EventBus {
     where
         I: IntoIterator<Item: IntoEvent, IntoIter: Send>,
     {
-        let mut ids = Vec::new();
-        let mut refused = None;
         let cause = publish::current_cause();
-        let mut outgoing = events.into_iter().map_while(|event| {
-            let outgoing = publish::outgoing(self, event.into_event(), cause.as_ref());
-            refused = publish::check_hops(self, &outgoing).err();
-            refused.is_none().then(|| {
-                ids.push(outgoing.envelope.metadata.id());
-                outgoing
-            })
+        let check = publish::check_hops::<<I::Item as IntoEvent>::Event>(self, cause.as_ref());
+        check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
+        let mut ids = Vec::new();
+        let mut outgoing = events.into_iter().map(|event| {
+            let event = event.into_event();
+            let metadata = publish::metadata_of(self, &*event, cause.as_ref());
+            ids.push(metadata.id());
+            publish::outgoing(metadata, event)
         });
         let results = self.backend().publish_all(&mut outgoing).await;
-
-        let failure =
-            results.into_iter().enumerate().find_map(|(at, result)| Some((at, result.err()?)));
-        match (failure, refused) {
-            (Some((at, error)), _) => {
+        match results.into_iter().enumerate().find_map(|(at, result)| Some((at, result.err()?))) {
+            None => Ok(ids),
+            Some((at, error)) => {
                 ids.truncate(at);
-                let source = PublishError::from_backend(error, self.name());
-                Err(PublishAllError::new(ids, source))
+                Err(PublishAllError::new(ids, PublishError::from_backend(error, self.name())))
             }
-            (None, Some(error)) => Err(PublishAllError::new(ids, error)),
-            (None, None) => Ok(ids),
         }
     }
 

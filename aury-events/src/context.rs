@@ -1,9 +1,13 @@
 //! The event that is being handled.
 
-use std::{cell::RefCell, fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use aury_events_backends::{
-    Delivery, EventId, EventName, Metadata,
+    Delivery, Envelope, EventId, EventName, Metadata,
     envelope::{TraceContext, TraceId},
 };
 
@@ -13,13 +17,42 @@ use crate::{
 };
 
 tokio::task_local! {
-    /// The event that the current task is handling. Behind a pointer, since it changes its place with every poll.
-    static CURRENT: Box<RefCell<Option<Context>>>;
+    /// What the current task is handling.
+    static CURRENT: Arc<Current>;
 }
 
-/// Runs the loop of a subscription, which [sets](Context::set_current) the context of one event after the other.
-pub(crate) async fn scope<T>(dispatch: impl Future<Output = T>) -> T {
-    CURRENT.scope(Box::default(), dispatch).await
+/// What a subscription's loop is handling, one delivery after the other.
+pub(crate) struct Current {
+    subscription: Arc<SubscriptionInfo>,
+    /// Locked for a moment only, and by one task.
+    delivery: Mutex<Option<Delivery>>,
+}
+
+impl Current {
+    pub(crate) fn new(subscription: Arc<SubscriptionInfo>) -> Arc<Self> {
+        Arc::new(Self { subscription, delivery: Mutex::default() })
+    }
+
+    /// Runs the subscription's loop.
+    pub(crate) async fn scope<T>(self: Arc<Self>, dispatch: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, dispatch).await
+    }
+
+    fn delivery(&self) -> MutexGuard<'_, Option<Delivery>> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it the delivery that the loop is handling.
+    #[inline]
+    pub(crate) fn begin(&self, delivery: Delivery) {
+        *self.delivery() = Some(delivery);
+    }
+
+    /// Takes back the delivery that the loop was handling.
+    #[inline]
+    pub(crate) fn end(&self) -> Delivery {
+        self.delivery().take().expect("only the loop takes what it has put here")
+    }
 }
 
 /// The event that is being handled: its metadata, the attempt, and the subscriber.
@@ -38,73 +71,61 @@ pub(crate) async fn scope<T>(dispatch: impl Future<Output = T>) -> T {
 /// ```
 #[derive(Clone)]
 pub struct Context {
-    metadata: Metadata,
+    envelope: Envelope,
     attempt: u32,
     subscription: Arc<SubscriptionInfo>,
 }
 
 impl Context {
-    /// The context in which a subscription handles a delivery.
-    pub(crate) fn of(delivery: &Delivery, subscription: &Arc<SubscriptionInfo>) -> Self {
-        Self {
-            metadata: delivery.metadata().clone(),
-            attempt: delivery.attempt(),
-            subscription: Arc::clone(subscription),
-        }
-    }
-
-    /// Makes it the context of what the current task does next.
-    ///
-    /// # Panics
-    ///
-    /// Outside of [`scope`].
-    pub(crate) fn set_current(self) {
-        CURRENT.with(|current| current.replace(Some(self)));
-    }
-
-    /// Looks at the context of the event that the current task handles, if it handles one.
-    pub(crate) fn with_current<T>(look: impl FnOnce(&Self) -> T) -> Option<T> {
-        CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+    /// The context of the event that the current task handles, if it handles one.
+    pub(crate) fn current() -> Option<Self> {
+        let of = |current: &Arc<Current>| {
+            let delivery = current.delivery();
+            let delivery = delivery.as_ref()?;
+            let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
+            Some(Self { envelope, attempt, subscription: Arc::clone(&current.subscription) })
+        };
+        CURRENT.try_with(of).ok().flatten()
     }
 
     /// The id of the event.
     pub fn event_id(&self) -> EventId {
-        self.metadata.id()
+        self.metadata().id()
     }
 
     /// The name of the event.
     pub fn event_name(&self) -> &EventName {
-        self.metadata.name()
+        self.metadata().name()
     }
 
     /// When the event was published.
     pub fn time(&self) -> SystemTime {
-        self.metadata.time()
+        self.metadata().time()
     }
 
     /// The trace in which the event was published.
     pub fn trace(&self) -> TraceContext {
-        self.metadata.trace()
+        self.metadata().trace()
     }
 
     /// The id of the event that started the chain.
     pub fn correlation_id(&self) -> EventId {
-        self.metadata.correlation_id()
+        self.metadata().correlation_id()
     }
 
     /// The id of the event whose handling published this one.
     pub fn causation_id(&self) -> Option<EventId> {
-        self.metadata.causation_id()
+        self.metadata().causation_id()
     }
 
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.metadata.header(name)
+        self.metadata().header(name)
     }
 
     /// All that is known of the event.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        self.envelope.metadata()
     }
 
     /// How many times this subscriber has been given the event, this time included: 1 at first.
@@ -147,7 +168,7 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("metadata", &self.metadata)
+            .field("metadata", self.metadata())
             .field("attempt", &self.attempt)
             .field("subscriber", &self.subscriber())
             .finish_non_exhaustive()
@@ -160,5 +181,5 @@ impl fmt::Debug for Context {
 /// assert_eq!(aury_events::trace_id(), None);
 /// ```
 pub fn trace_id() -> Option<TraceId> {
-    Context::with_current(|context| context.trace().trace_id())
+    Context::current().map(|context| context.trace().trace_id())
 }

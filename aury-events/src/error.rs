@@ -7,7 +7,7 @@ use aury_events_backends::{
     envelope::{InvalidPattern, Pattern},
 };
 
-use crate::startup::StartError;
+use crate::{context::Context, startup::StartError};
 
 /// Any error, as handlers return them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -178,6 +178,14 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    #[cold]
+    pub(crate) fn event_loop(event: EventName, hops: u16) -> Self {
+        let subscriber = Context::current().map(|context| context.subscriber().to_owned());
+        let subscriber = subscriber.unwrap_or_else(|| "(a task of its own)".to_owned());
+        Self::EventLoop { event, subscriber, hops }
+    }
+
+    #[cold]
     pub(crate) fn from_backend(error: BackendError, bus: &str) -> Self {
         if error.is_closed() {
             Self::Closed { bus: bus.to_owned() }

@@ -118,7 +118,8 @@ impl FromContext for TraceId {
 
 /// Makes a parameter in the context of the event that the current task handles.
 pub fn extract<T: FromContext>() -> Result<T, BoxError> {
-    Context::with_current(T::from_context)
+    Context::current()
+        .map(|context| T::from_context(&context))
         .unwrap_or_else(|| Err("no event is being handled here".into()))
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn init(builder: EventBusManagerBuilder) -> Result<EventBusMana
 
 /// The manager of the event that the current task handles, else that of the process.
 fn manager() -> Option<EventBusManager> {
-    Context::with_current(|context| context.manager().clone()).or_else(|| MANAGER.get().cloned())
+    Context::current().map(|context| context.manager().clone()).or_else(|| MANAGER.get().cloned())
 }
 
 fn bus_of<E: Event>() -> Result<EventBus, UnknownBus> {

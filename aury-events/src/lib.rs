@@ -71,7 +71,7 @@ pub mod __private {
 
     pub use crate::{
         bus::DEFAULT_BUS,
-        dispatch::{FromDelivery, HandlerResult, IntoHandlerResult},
+        dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult},
         event::EventEntry,
         extract::extract,
         location::Location,

@@ -54,16 +54,16 @@ impl<'a, E: Event> Publish<'a, E> {
     /// See [`PublishError`].
     pub async fn publish(self) -> Result<EventId, PublishError> {
         let Self { bus, event, cause, key, headers } = self;
-        let mut outgoing = outgoing(bus, event, cause.or_else(current_cause).as_ref());
-        let mut metadata = outgoing.envelope.metadata;
+        let cause = cause.or_else(current_cause);
+        check_hops::<E>(bus, cause.as_ref())?;
+        let mut metadata = metadata_of(bus, &*event, cause.as_ref());
         if let Some(key) = key {
             metadata = metadata.with_key(key);
         }
         for (name, value) in headers {
             metadata = metadata.with_header(name, value);
         }
-        outgoing.envelope.metadata = metadata;
-        send(bus, outgoing).await
+        send(bus, outgoing(metadata, event)).await
     }
 }
 
@@ -80,44 +80,48 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
 
 /// What the event that the current task handles hands on to those published now; `None` outside of handlers.
 pub(crate) fn current_cause() -> Option<Cause> {
-    Context::with_current(|context| context.metadata().as_cause())
+    Context::current().map(|context| context.metadata().as_cause())
 }
 
-/// Puts an event into its envelope: what it is caused by makes it part of a chain.
-pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
-    let mut metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
+/// The guard against subscribers that feed each other for ever: an event may be one too many in its chain.
+#[inline]
+pub(crate) fn check_hops<E: Event>(
+    bus: &EventBus,
+    cause: Option<&Cause>,
+) -> Result<(), PublishError> {
+    match cause {
+        Some(cause) if cause.hops_on() > bus.manager().max_hops() => {
+            Err(PublishError::event_loop(name_of::<E>(), cause.hops_on()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The metadata of an event published now.
+#[inline]
+pub(crate) fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Metadata {
+    let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
     if bus.is_remote()
         && let Some(key) = event.key()
     {
-        metadata = metadata.with_key(&*key);
+        return metadata.with_key(&*key);
     }
-    let origin = if cause.is_some() { Origin::Handler } else { Origin::Application };
-    Outgoing {
-        envelope: Envelope { metadata, payload: Payload::Typed(E::into_payload(event)) },
-        origin,
-    }
+    metadata
 }
 
-/// Hands an event to the bus's backend, unless it is one too many in its chain.
+/// Puts an event into its envelope.
+#[inline]
+pub(crate) fn outgoing<E: Event>(metadata: Metadata, event: Arc<E>) -> Outgoing {
+    let origin = if metadata.hops() > 0 { Origin::Handler } else { Origin::Application };
+    Outgoing { envelope: Envelope::new(metadata, Payload::Typed(E::into_payload(event))), origin }
+}
+
+/// Hands an event to the bus's backend.
+#[inline]
 pub(crate) async fn send(bus: &EventBus, outgoing: Outgoing) -> Result<EventId, PublishError> {
-    check_hops(bus, &outgoing)?;
-    let id = outgoing.envelope.metadata.id();
+    let id = outgoing.envelope.metadata().id();
     match bus.backend().publish(outgoing).await {
         Ok(()) => Ok(id),
         Err(error) => Err(PublishError::from_backend(error, bus.name())),
     }
-}
-
-/// The guard against subscribers that feed each other for ever.
-pub(crate) fn check_hops(bus: &EventBus, outgoing: &Outgoing) -> Result<(), PublishError> {
-    let metadata = &outgoing.envelope.metadata;
-    if metadata.hops() <= bus.manager().max_hops() {
-        return Ok(());
-    }
-    let subscriber = Context::with_current(|context| context.subscriber().to_owned());
-    Err(PublishError::EventLoop {
-        event: metadata.name().clone(),
-        subscriber: subscriber.unwrap_or_else(|| "(a task of its own)".to_owned()),
-        hops: metadata.hops(),
-    })
 }

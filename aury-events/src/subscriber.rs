@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use aury_events_backends::{BoxFuture, Consumer, EventName, Topic, envelope::Pattern};
 
 use crate::{
-    dispatch::{self, FromDelivery, Handler, HandlerResult},
+    dispatch::{self, FromEnvelope, Handler, HandlerResult},
     event::Event,
     extract::Needs,
     location::Location,
@@ -28,7 +28,7 @@ pub trait Subscriber: Send + Sync + 'static {
     const OPTIONS: Options;
 
     /// What the function takes as its first parameter, in the form in which it is handed on.
-    type Input: FromDelivery;
+    type Input: FromEnvelope;
 
     /// Names what the function's further parameters need at start-up.
     fn needs(_needs: &mut Needs) {}

@@ -9,7 +9,7 @@ use crate::{
     any_event::AnyEvent,
     bus::EventBus,
     context::Context,
-    dispatch::{FromDelivery, Handler, HandlerResult, IntoHandlerResult},
+    dispatch::{FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
     event::Event,
 };
 
@@ -67,7 +67,7 @@ impl Subscription {
     /// Cancel safe: the subscription ends all the same.
     pub async fn unsubscribe(self) {
         self.canceller.cancel();
-        let is_own = Context::with_current(|context| context.is_of(&self.info));
+        let is_own = Context::current().map(|context| context.is_of(&self.info));
         if is_own != Some(true) {
             self.info.bus().join(&self.info).await;
         }
@@ -91,14 +91,14 @@ impl fmt::Debug for Subscription {
 )]
 pub trait EventHandler<Parameters>: Send + Sync + 'static {
     #[doc(hidden)]
-    type Input: FromDelivery;
+    type Input: FromEnvelope;
 
     #[doc(hidden)]
     fn handle(&self, input: Self::Input) -> impl Future<Output = HandlerResult> + Send;
 }
 
 /// An input with a topic of its own: a type of event.
-pub trait TypedInput: FromDelivery {
+pub trait TypedInput: FromEnvelope {
     #[doc(hidden)]
     fn topic() -> Topic;
 }

@@ -49,22 +49,32 @@ pub struct Cause {
     hops: u16,
 }
 
+impl Cause {
+    /// How many events precede one that this causes.
+    #[inline]
+    pub fn hops_on(&self) -> u16 {
+        self.hops.saturating_add(1)
+    }
+}
+
 impl Metadata {
     /// The metadata of an event that is published now.
     ///
     /// With a cause, it continues that one's chain: the same trace and correlation id, one hop further. Without, it is
     /// the start of a trace and of a chain.
+    #[inline]
     pub fn new(name: EventName, version: u32, source: &'static str, cause: Option<&Cause>) -> Self {
         let time = SystemTime::now();
         // A clock before 1970 gives ids that do not sort; they are unique all the same.
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let [a, b, c, d, span] = random::words();
+        let [a, b] = random::words();
         let id = uuid_v7(since_epoch, [a, b]);
+        // The id has left most of the bits of `a`.
         let trace = match cause {
-            None => TraceContext::root_of([c, d], span),
-            Some(cause) => cause.trace.child_of(span),
+            None => TraceContext::root_of(id.into(), a),
+            Some(cause) => cause.trace.child_of(a),
         };
-        let hops = cause.map_or(0, |cause| cause.hops.saturating_add(1));
+        let hops = cause.map_or(0, Cause::hops_on);
         let mut metadata = Self {
             id,
             correlation_id: id,
@@ -142,6 +152,7 @@ impl Metadata {
     }
 
     /// The id of the event.
+    #[inline]
     pub fn id(&self) -> EventId {
         self.either(self.id, |rare| &rare.id)
     }
@@ -155,6 +166,7 @@ impl Metadata {
     }
 
     /// The name of the event (CloudEvents `type`).
+    #[inline]
     pub fn name(&self) -> &EventName {
         &self.name
     }
@@ -191,6 +203,7 @@ impl Metadata {
     }
 
     /// How many events precede this one in its chain.
+    #[inline]
     pub fn hops(&self) -> u16 {
         self.hops
     }

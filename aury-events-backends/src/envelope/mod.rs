@@ -6,9 +6,13 @@ mod name;
 mod payload;
 mod random;
 mod shared_str;
+mod shell;
 mod topic;
 mod trace;
 
+use std::fmt;
+
+use self::shell::Shell;
 pub use self::{
     id::EventId,
     metadata::{Cause, Metadata},
@@ -19,11 +23,34 @@ pub use self::{
     trace::{InvalidTraceparent, SpanId, TraceContext, TraceId},
 };
 
-/// An event on its way: metadata and payload.
-#[derive(Clone, Debug)]
-pub struct Envelope {
+/// An event on its way: metadata and payload, immutable and shared. Cloning it copies a pointer.
+#[derive(Clone)]
+pub struct Envelope(Shell);
+
+impl Envelope {
+    /// Puts an event into its envelope.
+    pub fn new(metadata: Metadata, payload: Payload) -> Self {
+        Self(Shell::of(metadata, payload))
+    }
+
     /// What the framework knows of the event.
-    pub metadata: Metadata,
+    #[inline]
+    pub fn metadata(&self) -> &Metadata {
+        self.0.metadata()
+    }
+
     /// The event itself.
-    pub payload: Payload,
+    #[inline]
+    pub fn payload(&self) -> &Payload {
+        self.0.payload()
+    }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("metadata", self.metadata())
+            .field("payload", self.payload())
+            .finish()
+    }
 }

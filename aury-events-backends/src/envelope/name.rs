@@ -58,6 +58,12 @@ impl EventName {
         check(name).map(|()| Self(name.into()))
     }
 
+    /// The name, if it is one of the program text.
+    #[inline]
+    pub(crate) fn as_static(&self) -> Option<&'static str> {
+        self.0.as_static()
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -21,6 +21,15 @@ impl SharedStr {
         Self(Repr::Static(text))
     }
 
+    /// The text, if it is one of the program.
+    #[inline]
+    pub(crate) fn as_static(&self) -> Option<&'static str> {
+        match self.0 {
+            Repr::Static(text) => Some(text),
+            Repr::Shared(_) => None,
+        }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         match &self.0 {

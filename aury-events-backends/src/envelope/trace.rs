@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use uuid::Uuid;
+
 use super::random;
 
 /// The id of a trace: 16 bytes, not all zero; printed as 32 hexadecimal digits.
@@ -30,13 +32,13 @@ impl TraceContext {
     /// The start of a new, sampled trace.
     pub fn root() -> Self {
         let [a, b, span] = random::words();
-        Self::root_of([a, b], span)
+        Self::root_of((u128::from(a) << 64 | u128::from(b | NOT_ZERO)).into(), span)
     }
 
-    /// The start of a trace whose ids are made of these random bits.
-    pub(super) fn root_of(trace: [u64; 2], span: u64) -> Self {
-        let trace_id = u128::from(trace[0]) << 64 | u128::from(trace[1] | NOT_ZERO);
-        Self { trace_id: trace_id.into(), span_id: SpanId(span | NOT_ZERO), flags: SAMPLED }
+    /// The start of the trace of that id, in a span whose id is made of these random bits.
+    #[inline]
+    pub(super) fn root_of(trace_id: TraceId, span: u64) -> Self {
+        Self { trace_id, span_id: SpanId(span | NOT_ZERO), flags: SAMPLED }
     }
 
     /// A new span of the same trace.
@@ -46,6 +48,7 @@ impl TraceContext {
     }
 
     /// A span of the same trace whose id is made of these random bits.
+    #[inline]
     pub(super) fn child_of(&self, span: u64) -> Self {
         Self { span_id: SpanId(span | NOT_ZERO), ..*self }
     }
@@ -69,6 +72,14 @@ impl TraceContext {
 impl From<u128> for TraceId {
     fn from(id: u128) -> Self {
         Self(id.to_be_bytes())
+    }
+}
+
+/// A trace that an event starts has the event's id: the last 62 bits of a UUID of version 7 are random, as W3C Trace
+/// Context level 2 wants the last 56 to be.
+impl From<Uuid> for TraceId {
+    fn from(id: Uuid) -> Self {
+        Self(id.into_bytes())
     }
 }
 

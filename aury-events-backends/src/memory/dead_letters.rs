@@ -26,8 +26,8 @@ impl Ring {
         drop(letters);
         if let Some(lost) = pushed_out {
             tracing::warn!(
-                event = %lost.envelope.metadata.name(),
-                event_id = %lost.envelope.metadata.id(),
+                event = %lost.envelope.metadata().name(),
+                event_id = %lost.envelope.metadata().id(),
                 subscriber = %lost.subscriber,
                 "more than {CAPACITY} dead letters: the oldest is dropped"
             );

@@ -7,6 +7,7 @@
 //! process dies.
 
 mod dead_letters;
+mod line;
 mod queue;
 mod routes;
 
@@ -71,7 +72,7 @@ impl MemoryBackend {
         full: Vec<(Arc<Queue>, Envelope)>,
     ) -> Result<(), BackendError> {
         let waiting: Vec<_> =
-            full.into_iter().map(|(queue, envelope)| queue.push_when_free(envelope)).collect();
+            full.into_iter().map(|(queue, envelope)| queue.add_when_free(envelope)).collect();
         for place in waiting {
             // A queue that ends meanwhile belongs to a subscriber that has left.
             if place.await.is_err() && self.routes().is_closed() {
@@ -82,43 +83,42 @@ impl MemoryBackend {
     }
 }
 
+/// Adds an event to all of the queues; gives those that were full.
+fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Vec<(Arc<Queue>, Envelope)> {
+    let Outgoing { envelope, origin } = event;
+    let mut full = Vec::new();
+    let mut offer = |queue: &Arc<Queue>, envelope| {
+        if let Err(envelope) = queue.offer(envelope, origin) {
+            full.push((Arc::clone(queue), envelope));
+        }
+    };
+    if let Some((last, others)) = queues.split_last() {
+        for queue in others {
+            offer(queue, envelope.clone());
+        }
+        offer(last, envelope);
+    }
+    full
+}
+
 impl Backend for MemoryBackend {
     fn capabilities(&self) -> Capabilities {
         CAPABILITIES
     }
 
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
-        let Outgoing { envelope, origin } = event;
-        let mut routes = self.routes();
-        if !routes.takes(origin) {
+        let routes = self.routes();
+        if !routes.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::Closed));
         }
-        let queues = loop {
-            match routes.resolved(envelope.metadata.name()) {
-                Some(queues) => break queues,
-                None => {
-                    drop(routes);
-                    self.routes_mut().resolve(envelope.metadata.name());
-                    routes = self.routes();
-                }
+        let full = match routes.resolved(event.envelope.metadata().name()) {
+            Some(queues) => offer(queues, event),
+            None => {
+                drop(routes);
+                let queues = self.routes_mut().resolve(event.envelope.metadata().name());
+                offer(&queues, event)
             }
         };
-        let Some((last, others)) = queues.split_last() else {
-            return MaybeReady::ready(Ok(()));
-        };
-
-        let mut full = Vec::new();
-        let mut offer = |queue: &Arc<Queue>, envelope| {
-            if let Err(envelope) = queue.offer(envelope, origin) {
-                full.push((Arc::clone(queue), *envelope));
-            }
-        };
-        for queue in others {
-            offer(queue, envelope.clone());
-        }
-        offer(last, envelope);
-        drop(routes);
-
         if full.is_empty() {
             MaybeReady::ready(Ok(()))
         } else {

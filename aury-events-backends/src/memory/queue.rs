@@ -3,13 +3,15 @@
 use std::{
     collections::VecDeque,
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use tokio::sync::Semaphore;
-
-use super::dead_letters::Ring;
+use super::{
+    dead_letters::Ring,
+    line::{Line, Ticket},
+};
 use crate::{
     backend::{Origin, SubscriptionHealth},
     delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
@@ -23,27 +25,32 @@ use crate::{
 pub(super) struct Queue {
     subscriber: Arc<str>,
     state: Mutex<State>,
-    /// The free places. Publishers that wait for one are served in the order in which they came.
-    places: Semaphore,
     tally: Tally,
     dead_letters: Arc<Ring>,
 }
 
-#[derive(Default)]
 struct State {
     entries: VecDeque<Entry>,
+    /// How many more events applications may add. What handlers publish and what comes back takes no place.
+    free_places: usize,
+    publishers: Line,
     /// The consumer, while it waits.
     consumer: Option<Waker>,
+    intake: Intake,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Open,
     /// Nothing more is taken; what waits is still handed out.
-    closed: bool,
+    Closed,
     /// Nobody will take what waits.
-    abandoned: bool,
+    Abandoned,
 }
 
 struct Entry {
     envelope: Envelope,
     attempt: u32,
-    /// Whether it occupies one of the `places`: what handlers publish and what comes back does not.
     has_place: bool,
 }
 
@@ -54,13 +61,14 @@ impl Queue {
         tally: Tally,
         dead_letters: Arc<Ring>,
     ) -> Self {
-        Self {
-            subscriber,
-            state: Mutex::default(),
-            places: Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)),
-            tally,
-            dead_letters,
-        }
+        let state = State {
+            entries: VecDeque::new(),
+            free_places: capacity,
+            publishers: Line::default(),
+            consumer: None,
+            intake: Intake::Open,
+        };
+        Self { subscriber, state: Mutex::new(state), tally, dead_letters }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,98 +76,86 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event, or gives it back when the queue is full. An event for a closed queue has no taker and is dropped.
-    pub(super) fn offer(&self, envelope: Envelope, origin: Origin) -> Result<(), Box<Envelope>> {
-        let has_place = origin == Origin::Application;
-        if has_place {
-            match self.places.try_acquire() {
-                Ok(place) => place.forget(),
-                Err(_) if self.is_closed() => return Ok(()),
-                Err(_) => return Err(Box::new(envelope)),
-            }
+    /// Adds an event, or gives it back when there is no place for it. A closed queue has no taker for it and drops it.
+    pub(super) fn offer(&self, envelope: Envelope, origin: Origin) -> Result<(), Envelope> {
+        let mut state = self.state();
+        if state.intake != Intake::Open {
+            return Ok(());
+        }
+        let needs_place = origin == Origin::Application;
+        if needs_place && !(state.free_places > 0 && state.publishers.is_empty()) {
+            return Err(envelope);
         }
         self.tally.accept();
-        self.push(Entry { envelope, attempt: 1, has_place });
+        state.free_places -= usize::from(needs_place);
+        state.entries.push_back(Entry { envelope, attempt: 1, has_place: needs_place });
+        wake(state);
         Ok(())
     }
 
-    /// Adds an event as soon as there is a place; an error when the queue is closed before.
+    /// Adds an event as soon as there is a place for it.
     ///
     /// It counts as in flight from now on, so that a bus that drains waits for it.
-    pub(super) fn push_when_free(
-        self: Arc<Self>,
-        envelope: Envelope,
-    ) -> impl Future<Output = Result<(), QueueClosed>> + Send {
+    pub(super) fn add_when_free(self: Arc<Self>, envelope: Envelope) -> AddWhenFree {
         self.tally.accept();
-        let mut announced = Announced { queue: self, is_queued: false };
-        async move {
-            let place = announced.queue.places.acquire().await.map_err(|_| QueueClosed)?;
-            place.forget();
-            announced.is_queued = true;
-            announced.queue.push(Entry { envelope, attempt: 1, has_place: true });
-            Ok(())
-        }
-    }
-
-    fn push(&self, entry: Entry) {
-        self.insert(|state| {
-            let is_taken = !state.closed;
-            if is_taken {
-                state.entries.push_back(entry);
-            }
-            is_taken
-        });
-    }
-
-    /// Lets `insert` add an entry that has been counted in, and wakes the consumer; `false` means it had no use for it.
-    fn insert(&self, insert: impl FnOnce(&mut State) -> bool) {
-        let mut state = self.state();
-        let is_taken = insert(&mut state);
-        let consumer = state.consumer.take();
-        drop(state);
-        if !is_taken {
-            self.tally.settle();
-        }
-        if let Some(consumer) = consumer {
-            consumer.wake();
-        }
+        AddWhenFree { queue: self, envelope: Some(envelope), ticket: None }
     }
 
     fn pop(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
         let Some(entry) = state.entries.pop_front() else {
-            if state.closed {
+            if state.intake != Intake::Open {
                 return Poll::Ready(None);
             }
             state.consumer = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        state.free_places += usize::from(entry.has_place);
+        let publisher = state.publishers.first();
         drop(state);
-        if entry.has_place {
-            self.places.add_permits(1);
+        if let Some(publisher) = publisher {
+            publisher.wake();
         }
         Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, Arc::clone(self) as _, 0)))
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.places.is_closed()
+        self.state().intake != Intake::Open
     }
 
     /// Takes nothing more; what waits is still handed out.
     pub(super) fn close(&self) {
-        let consumer = {
-            let mut state = self.state();
-            state.closed = true;
-            state.consumer.take()
-        };
-        self.places.close();
-        if let Some(consumer) = consumer {
-            consumer.wake();
+        let mut state = self.state();
+        if state.intake == Intake::Open {
+            state.intake = Intake::Closed;
         }
+        let publishers = state.publishers.dissolve();
+        wake(state);
+        publishers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes nothing more, and drops what waits.
+    fn abandon(&self) {
+        self.close();
+        let left = {
+            let mut state = self.state();
+            state.intake = Intake::Abandoned;
+            std::mem::take(&mut state.entries)
+        };
+        left.iter().for_each(|_| self.tally.settle());
     }
 
     pub(super) fn health(&self) -> SubscriptionHealth {
         SubscriptionHealth::new(Arc::clone(&self.subscriber), !self.is_closed(), self.tally.count())
+    }
+}
+
+/// Lets go of the state and wakes the consumer, if it waits.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let consumer = state.consumer.take();
+    drop(state);
+    if let Some(consumer) = consumer {
+        consumer.wake();
     }
 }
 
@@ -173,19 +169,54 @@ impl fmt::Debug for Queue {
     }
 }
 
+/// The wait of a publisher for a place in a queue.
+///
+/// Dropped before, the event is not added.
+pub(super) struct AddWhenFree {
+    queue: Arc<Queue>,
+    /// `None` once it has been added.
+    envelope: Option<Envelope>,
+    ticket: Option<Ticket>,
+}
+
 /// The queue was closed before there was a place.
 pub(super) struct QueueClosed;
 
-/// An event that counts as in flight while its publisher waits for a place.
-struct Announced {
-    queue: Arc<Queue>,
-    is_queued: bool,
+impl Future for AddWhenFree {
+    type Output = Result<(), QueueClosed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut state = this.queue.state();
+        if state.intake != Intake::Open {
+            return Poll::Ready(Err(QueueClosed));
+        }
+        if state.free_places == 0 || !state.publishers.is_turn_of(this.ticket) {
+            this.ticket = Some(state.publishers.stand(this.ticket, cx.waker()));
+            return Poll::Pending;
+        }
+        if let Some(envelope) = this.envelope.take() {
+            state.free_places -= 1;
+            state.entries.push_back(Entry { envelope, attempt: 1, has_place: true });
+        }
+        wake(state);
+        Poll::Ready(Ok(()))
+    }
 }
 
-impl Drop for Announced {
+impl Drop for AddWhenFree {
     fn drop(&mut self) {
-        if !self.is_queued {
+        if self.envelope.is_some() {
             self.queue.tally.settle();
+        }
+        if let Some(ticket) = self.ticket {
+            let mut state = self.queue.state();
+            state.publishers.leave(ticket);
+            let next = if state.free_places > 0 { state.publishers.first() } else { None };
+            drop(state);
+            if let Some(next) = next {
+                next.wake();
+            }
         }
     }
 }
@@ -197,29 +228,24 @@ impl Settle for Queue {
         settlement: Settlement,
     ) -> MaybeReady<'static, Result<(), BackendError>> {
         if let Settlement::DeadLetter(reason) = settlement {
-            self.dead_letters.push(DeadLetter::new(
-                Arc::clone(&self.subscriber),
-                delivery,
-                &reason,
-            ));
+            let subscriber = Arc::clone(&self.subscriber);
+            self.dead_letters.push(DeadLetter::new(subscriber, delivery, &reason));
         }
         self.tally.settle();
         MaybeReady::ready(Ok(()))
     }
 
     fn give_back(&self, delivery: &Delivery) {
-        let entry = Entry {
-            envelope: delivery.envelope().clone(),
-            attempt: delivery.attempt() + 1,
-            has_place: false,
-        };
-        self.insert(|state| {
-            let is_taken = !state.abandoned;
-            if is_taken {
-                state.entries.push_front(entry);
-            }
-            is_taken
-        });
+        let envelope = delivery.envelope().clone();
+        let mut state = self.state();
+        if state.intake == Intake::Abandoned {
+            drop(state);
+            self.tally.settle();
+        } else {
+            let attempt = delivery.attempt() + 1;
+            state.entries.push_front(Entry { envelope, attempt, has_place: false });
+            wake(state);
+        }
     }
 }
 
@@ -229,7 +255,7 @@ impl Cancel for Queue {
     }
 }
 
-/// The reading end of a [`Queue`]. Dropping it closes the queue.
+/// The reading end of a [`Queue`]. Dropping it gives the queue up.
 pub(super) struct QueueConsumer(Arc<Queue>);
 
 impl QueueConsumer {
@@ -250,13 +276,6 @@ impl Consumer for QueueConsumer {
 
 impl Drop for QueueConsumer {
     fn drop(&mut self) {
-        self.0.close();
-        // Nobody will take what is left, so it must not count as in flight any longer.
-        let left = {
-            let mut state = self.0.state();
-            state.abandoned = true;
-            std::mem::take(&mut state.entries)
-        };
-        left.iter().for_each(|_| self.0.tally.settle());
+        self.0.abandon();
     }
 }

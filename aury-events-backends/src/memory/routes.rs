@@ -12,12 +12,24 @@ use crate::{
     envelope::{EventName, Topic},
 };
 
-/// The subscriptions of a bus, and for each event name seen so far the queues that it goes to.
+/// The subscriptions of a bus, and the queues that the events seen so far go to.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     subscriptions: Vec<(Topic, Arc<Queue>)>,
-    resolved: HashMap<EventName, Vec<Arc<Queue>>, BuildHasherDefault<NameHasher>>,
+    resolved: HashMap<NameKey, Arc<[Arc<Queue>]>, BuildHasherDefault<NameHasher>>,
     intake: Intake,
+}
+
+/// A name of the program text, told apart by its place in memory, which is faster to look up than its letters. Two
+/// copies of one name are two entries.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NameKey(usize, usize);
+
+impl NameKey {
+    #[inline]
+    fn of(name: &'static str) -> Self {
+        Self(name.as_ptr().addr(), name.len())
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,15 +56,20 @@ impl Routes {
     }
 
     /// The queues that events of this name go to, if that has been worked out.
+    #[inline]
     pub(super) fn resolved(&self, name: &EventName) -> Option<&[Arc<Queue>]> {
-        self.resolved.get(name).map(Vec::as_slice)
+        self.resolved.get(&NameKey::of(name.as_static()?)).map(|queues| &**queues)
     }
 
-    /// Works out which queues events of this name go to. Names come from types, so they are few.
-    pub(super) fn resolve(&mut self, name: &EventName) {
+    /// Works out which queues events of this name go to. A name of the program text is remembered: there are as many as
+    /// there are event types.
+    pub(super) fn resolve(&mut self, name: &EventName) -> Arc<[Arc<Queue>]> {
         let topics = self.subscriptions.iter().filter(|(topic, _)| topic.matches(name));
-        let queues = topics.map(|(_, queue)| Arc::clone(queue)).collect();
-        self.resolved.insert(name.clone(), queues);
+        let queues: Arc<[_]> = topics.map(|(_, queue)| Arc::clone(queue)).collect();
+        if let Some(name) = name.as_static() {
+            self.resolved.insert(NameKey::of(name), Arc::clone(&queues));
+        }
+        queues
     }
 
     pub(super) fn add(&mut self, topic: Topic, queue: Arc<Queue>) {
@@ -85,27 +102,24 @@ impl Routes {
     }
 }
 
-/// Hashes short names that the program itself chose: a multiplication per eight bytes (the scheme of FxHash).
+/// Hashes addresses and lengths: a multiplication each (the scheme of FxHash).
 #[derive(Debug, Default)]
 struct NameHasher(u64);
 
 impl Hasher for NameHasher {
     fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_usize(byte.into()));
+    }
+
+    #[inline]
+    fn write_usize(&mut self, number: usize) {
         const FACTOR: u64 = 0x51_7c_c1_b7_27_22_0a_95;
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
-        }
+        self.0 = (self.0.rotate_left(5) ^ number as u64).wrapping_mul(FACTOR);
     }
 
-    fn write_u8(&mut self, byte: u8) {
-        self.0 ^= u64::from(byte);
-    }
-
+    #[inline]
     fn finish(&self) -> u64 {
-        // The table takes its buckets from the low bits and its tags from the high ones; multiplication leaves the low
-        // ones poor.
+        // The table takes its buckets from the low bits, which a multiplication leaves poor.
         self.0.rotate_left(26)
     }
 }

@@ -1,7 +1,7 @@
 //! From the tokens of a type to an [`Event`]: every mistake a user can make is found here.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::ToTokens as _;
 use syn::{
     Attribute, Data, DataEnum, DataStruct, DeriveInput, Error, Field, GenericParam, Generics,
     LitInt, LitStr, Meta, Result, ext::IdentExt as _,
@@ -38,7 +38,7 @@ fn read_options<'e>(attrs: &[Attribute], example: &str, errors: &'e Errors) -> O
             Meta::List(list) => options.read(list.tokens.clone()),
             other => {
                 let message = format!("options go in parentheses: write `#[event({example})]`");
-                errors.add(Error::new_spanned(other, message));
+                errors.refuse(other, message);
             }
         }
     }
@@ -95,9 +95,8 @@ fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
         match &key {
             None => key = Some(Key { field: member, ty: field.ty.clone() }),
             Some(Key { field, .. }) => {
-                let field = quote!(#field);
-                let message = format!("an event has one key, and `{field}` is it already");
-                errors.add(Error::new(mark.span(), message));
+                let field = field.to_token_stream();
+                errors.refuse(mark, format!("an event has one key, and `{field}` is it already"));
             }
         }
     }
@@ -107,13 +106,14 @@ fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
 fn refuse_enum_key(data: &DataEnum, errors: &Errors) {
     for variant in &data.variants {
         for attr in variant.attrs.iter().filter(|attr| attr.path().is_ident("event")) {
-            let message = "a variant takes no options: they belong on the enum";
-            errors.add(Error::new_spanned(attr, message));
+            errors.refuse(attr, "a variant takes no options: they belong on the enum");
         }
         for mark in variant.fields.iter().filter_map(|field| key_mark(field, errors)) {
-            let message = "the key of an enum is not one field: move what all variants have in \
-                           common to a struct around it, or implement `Event` by hand";
-            errors.add(Error::new(mark.span(), message));
+            errors.refuse(
+                mark,
+                "the key of an enum is not one field: move what all variants have in common to \
+                 a struct around it, or implement `Event` by hand",
+            );
         }
     }
 }
@@ -154,6 +154,8 @@ fn no_union(data: &Data) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use quote::quote;
+
     use super::*;
 
     struct Parsed {

@@ -2,10 +2,9 @@
 //! types is found here.
 
 use proc_macro2::TokenStream;
-use quote::ToTokens;
 use syn::{
-    Abi, Attribute, Error, FnArg, GenericParam, Generics, LitStr, Result, ReturnType, Signature,
-    Token, Type, Visibility,
+    Abi, Attribute, Error, FnArg, GenericParam, Generics, LitStr, Result, ReturnType, Safety,
+    Signature, Token, Type, Visibility,
     parse::{Parse, ParseStream},
 };
 
@@ -35,6 +34,7 @@ pub(super) fn parse(
 
     let Function { attrs, signature } = errors.keep(syn::parse2(function))?;
     check_kind(&signature, errors);
+    check_generics(&signature.generics, errors);
     let mut parameters = errors.keep(parameters(&signature))?.into_iter();
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
@@ -85,35 +85,41 @@ fn is_function(ahead: ParseStream<'_>) -> Result<bool> {
     Ok(ahead.peek(Token![fn]))
 }
 
-/// Refuses what a plain `async fn` does not have in front of its parameters or after them.
+/// Refuses what a plain `async fn` does not have.
 fn check_kind(signature: &Signature, errors: &Errors) {
-    let refuse = |culprit: &dyn ToTokens, message: &str| {
-        let culprit = culprit.to_token_stream();
-        if !culprit.is_empty() {
-            errors.add(Error::new_spanned(culprit, message));
-        }
-    };
-    if signature.asyncness.is_none() {
-        let message = format!("a subscriber is asynchronous: write `async fn {}`", signature.ident);
-        refuse(&signature.fn_token, &message);
+    let Signature { constness, asyncness, safety, abi, fn_token, ident, variadic, .. } = signature;
+    if asyncness.is_none() {
+        errors.refuse(fn_token, format!("a subscriber is asynchronous: write `async fn {ident}`"));
     }
-    refuse(&signature.constness, "a subscriber cannot be `const`: leave it out");
-    refuse(
-        &signature.safety,
-        "a subscriber has to be safe to call: leave `unsafe` out, \
-         and write an `unsafe` block inside",
-    );
-    refuse(&signature.abi, "a subscriber is called from Rust only: leave `extern` out");
-    refuse(&signature.variadic, "a subscriber takes one event and its extractors, no more");
-    let Generics { params, where_clause, .. } = &signature.generics;
+    if constness.is_some() {
+        errors.refuse(constness, "a subscriber cannot be `const`: leave it out");
+    }
+    if let Safety::Unsafe(_) = safety {
+        errors.refuse(
+            safety,
+            "a subscriber has to be safe to call: leave `unsafe` out, \
+             and write an `unsafe` block inside",
+        );
+    }
+    if abi.is_some() {
+        errors.refuse(abi, "a subscriber is called from Rust only: leave `extern` out");
+    }
+    if variadic.is_some() {
+        errors.refuse(variadic, "a subscriber takes one event and its extractors, no more");
+    }
+}
+
+fn check_generics(generics: &Generics, errors: &Errors) {
     let is_lifetime = |param: &GenericParam| matches!(param, GenericParam::Lifetime(_));
-    if params.is_empty() {
-        refuse(where_clause, "a subscriber is not generic: leave `where` out");
-    } else if params.iter().all(is_lifetime) {
-        refuse(&signature.generics, "an event is lent for one call: take `&E`, without a lifetime");
+    if generics.params.is_empty() {
+        if let Some(bounds) = &generics.where_clause {
+            errors.refuse(bounds, "a subscriber is not generic: leave `where` out");
+        }
+    } else if generics.params.iter().all(is_lifetime) {
+        errors.refuse(generics, "an event is lent for one call: take `&E`, without a lifetime");
     } else {
-        refuse(
-            &signature.generics,
+        errors.refuse(
+            generics,
             "a subscriber handles one type of event, so it cannot be generic: \
              write one function for each type, and let them share a generic one",
         );

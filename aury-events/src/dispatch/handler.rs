@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aury_events_backends::{Delivery, envelope::DecodeError};
+use aury_events_backends::{Envelope, envelope::DecodeError};
 
 use crate::{any_event::AnyEvent, error::BoxError, event::Event};
 
@@ -12,7 +12,7 @@ pub type HandlerResult = Result<(), BoxError>;
 /// What is called for each delivery of a subscription.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// What it takes.
-    type Input: FromDelivery;
+    type Input: FromEnvelope;
 
     /// Whether it wants this event.
     fn accepts(&self, input: &Self::Input) -> bool;
@@ -22,21 +22,22 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 /// What a handler's first parameter can be made of.
-pub trait FromDelivery: Send + Sync + Sized {
-    /// Takes it out of a delivery.
-    fn from_delivery(delivery: &Delivery) -> Result<Self, DecodeError>;
+pub trait FromEnvelope: Send + Sync + Sized {
+    /// Takes it out of an envelope.
+    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<E: Event> FromDelivery for Arc<E> {
-    fn from_delivery(delivery: &Delivery) -> Result<Self, DecodeError> {
-        E::decode(delivery.payload())
+impl<E: Event> FromEnvelope for Arc<E> {
+    #[inline]
+    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
+        E::decode(envelope.payload())
     }
 }
 
-impl FromDelivery for AnyEvent {
-    fn from_delivery(delivery: &Delivery) -> Result<Self, DecodeError> {
-        Ok(Self::new(delivery.envelope().clone()))
+impl FromEnvelope for AnyEvent {
+    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
+        Ok(Self::new(envelope))
     }
 }
 

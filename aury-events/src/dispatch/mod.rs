@@ -9,15 +9,15 @@ mod panic;
 
 use std::{future::poll_fn, sync::Arc};
 
-use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
-use tokio::task::coop::cooperative;
+use aury_events_backends::{Consumer, DeadLetterReason, Delivery, Envelope, Settlement};
 
 pub(crate) use self::handler::Handler;
-pub use self::handler::{FromDelivery, HandlerResult, IntoHandlerResult};
-use crate::{
-    context::{self, Context},
-    subscription::SubscriptionInfo,
-};
+pub use self::handler::{FromEnvelope, HandlerResult, IntoHandlerResult};
+use crate::{context::Current, subscription::SubscriptionInfo};
+
+/// How many deliveries a loop takes before it lets others have the thread: a queue that never runs empty would keep it
+/// for ever.
+const TURN: u32 = 64;
 
 /// Serves a subscription until its consumer ends.
 pub(crate) async fn run<H: Handler>(
@@ -25,32 +25,48 @@ pub(crate) async fn run<H: Handler>(
     mut consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
 ) {
-    context::scope(async {
-        // Cooperative, so that a queue which never runs empty leaves the thread to others from time to time.
-        while let Some(delivery) = cooperative(poll_fn(|cx| consumer.poll_next(cx))).await {
-            Context::of(&delivery, &info).set_current();
-            let settlement = match panic::catch(handle(&handler, &delivery)).await {
+    let current = Current::new(Arc::clone(&info));
+    let dispatch = async {
+        let mut taken = 0;
+        while let Some(delivery) = poll_fn(|cx| consumer.poll_next(cx)).await {
+            let attempt = handle(&handler, delivery.envelope().clone());
+            current.begin(delivery);
+            let settlement = match panic::catch(attempt).await {
                 Ok(()) => Settlement::Ack,
-                Err(reason) => {
-                    report(&delivery, &info, &reason);
-                    Settlement::DeadLetter(reason)
-                }
+                Err(reason) => Settlement::DeadLetter(reason),
             };
-            if let Err(error) = delivery.settle(settlement).await {
-                warn_unsettled(&error);
+            settle(current.end(), settlement, &info).await;
+            taken = (taken + 1) % TURN;
+            if taken == 0 {
+                tokio::task::yield_now().await;
             }
         }
-    })
-    .await;
+    };
+    Arc::clone(&current).scope(dispatch).await;
 }
 
-/// Hands a delivery to the handler. An event that the condition turns down is done with.
-async fn handle<H: Handler>(handler: &H, delivery: &Delivery) -> Result<(), DeadLetterReason> {
-    let input = H::Input::from_delivery(delivery).map_err(DeadLetterReason::Undecodable)?;
+/// Hands an event to the handler. One that the condition turns down is done with.
+async fn handle<H: Handler>(handler: &H, envelope: Envelope) -> Result<(), DeadLetterReason> {
+    let input = H::Input::from_envelope(envelope).map_err(DeadLetterReason::Undecodable)?;
     if handler.accepts(&input) {
         handler.call(input).await.map_err(DeadLetterReason::Failed)?;
     }
     Ok(())
+}
+
+/// Tells the backend what became of a delivery.
+async fn settle(delivery: Delivery, settlement: Settlement, info: &SubscriptionInfo) {
+    if let Settlement::DeadLetter(reason) = &settlement {
+        report(&delivery, info, reason);
+    }
+    let settled = delivery.settle(settlement).await;
+    if let Err(error) = settled {
+        tracing::warn!(
+            subscriber = info.id(),
+            error = &error as &dyn std::error::Error,
+            "the outcome of an event could not be recorded; it may be delivered again"
+        );
+    }
 }
 
 #[cold]
@@ -64,16 +80,4 @@ fn report(delivery: &Delivery, info: &SubscriptionInfo, reason: &DeadLetterReaso
         attempt = delivery.attempt(),
         "{reason}; the event is kept as a dead letter"
     );
-}
-
-#[cold]
-fn warn_unsettled(error: &BackendError) {
-    Context::with_current(|context| {
-        tracing::warn!(
-            subscriber = context.subscriber(),
-            event_id = %context.event_id(),
-            error = error as &dyn std::error::Error,
-            "the outcome could not be recorded; the event may be delivered again"
-        );
-    });
 }

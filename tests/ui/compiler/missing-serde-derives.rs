@@ -5,4 +5,9 @@ struct OrderCreated {
     order_id: String,
 }
 
-fn main() {}
+#[subscribe]
+async fn count(_event: &OrderCreated) {}
+
+fn main() {
+    let _ = aury_events::publish(OrderCreated { order_id: "o-1".into() });
+}

@@ -55,7 +55,9 @@ pub(crate) async fn by_value(
 }
 
 #[subscribe(when = is_large)]
-async fn shared(event: Arc<OrderPaid>) -> Result<(), impl std::error::Error + Send + Sync + 'static> {
+async fn shared(
+    event: Arc<OrderPaid>,
+) -> Result<(), impl std::error::Error + Send + Sync + 'static> {
     drop(event);
     Ok::<(), std::fmt::Error>(())
 }
@@ -103,6 +105,15 @@ mod inner {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    #[derive(Serialize, Deserialize, Event)]
+    struct KnownHereAlone;
+
+    #[subscribe]
+    async fn here_alone(_event: &KnownHereAlone) {}
+
+    here_alone(&KnownHereAlone).await;
+    assert_eq!(KnownHereAlone::NAME, "known.here.alone");
+
     assert_eq!(OrderCreatedEvent::NAME, "order.placed");
     assert_eq!(OrderCreatedEvent::VERSION, 2);
     assert_eq!(OrderCreatedEvent::BUS, "domain");
