@@ -117,10 +117,37 @@ impl FromContext for TraceId {
 }
 
 /// Makes a parameter in the context of the event that the current task handles.
-pub fn extract<T: FromContext>() -> Result<T, BoxError> {
+pub(crate) fn extract<T: FromContext>() -> Result<T, BoxError> {
     Context::current()
         .map(|context| T::from_context(&context))
         .unwrap_or_else(|| Err("no event is being handled here".into()))
+}
+
+/// How a parameter of a subscriber is made, and what that needs.
+///
+/// The macro asks for the two in different places, and the compiler would report a type that is not [`FromContext`] at
+/// each of them: hence one bound, that of [`extractor`], and none here.
+#[derive(Debug)]
+pub struct Extractor<T> {
+    extract: fn() -> Result<T, BoxError>,
+    needs: fn(&mut Needs),
+}
+
+/// The extractor of `T`.
+pub const fn extractor<T: FromContext>() -> Extractor<T> {
+    Extractor { extract: extract::<T>, needs: T::needs }
+}
+
+impl<T> Extractor<T> {
+    /// Makes the parameter in the context of the event that the current task handles.
+    pub fn extract(self) -> Result<T, BoxError> {
+        (self.extract)()
+    }
+
+    /// Names what has to be there at start-up.
+    pub fn needs(self, needs: &mut Needs) {
+        (self.needs)(needs);
+    }
 }
 
 /// A type of state: its identity, and its name for messages.

@@ -70,10 +70,9 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        bus::DEFAULT_BUS,
         dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult},
         event::EventEntry,
-        extract::extract,
+        extract::{Extractor, extractor},
         location::Location,
         subscriber::{Options, StaticTopic, Subscriber, SubscriberEntry},
     };

@@ -21,9 +21,9 @@ pub trait Subscriber: Send + Sync + 'static {
     /// Where it stands.
     const LOCATION: Location;
     /// The bus that it listens on.
-    const BUS: &'static str;
+    const BUS: &'static str = <Self::Input as FromEnvelope>::BUS;
     /// What it listens to.
-    const TOPIC: StaticTopic;
+    const TOPIC: StaticTopic = <Self::Input as FromEnvelope>::TOPIC;
     /// Its further options.
     const OPTIONS: Options;
 

@@ -65,7 +65,7 @@ async fn a_chain_carries_causation_correlation_and_trace_along() {
     let names: Vec<_> = seen.iter().map(|metadata| metadata.name().as_str()).collect();
     assert_eq!(names, ["chains.ordered", "chains.paid", "chains.shipped"]);
     let [first, second, third] = &seen[..] else { panic!("three events") };
-    assert_eq!(first.id(), &id);
+    assert_eq!(first.id(), id);
     assert_eq!(
         [first, second, third].map(|m| m.causation_id()),
         [None, Some(first.id()), Some(second.id())]

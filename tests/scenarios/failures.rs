@@ -84,7 +84,7 @@ async fn what_fails_ends_as_a_dead_letter_with_its_reason() {
             "the handler panicked: no stock for 7"
         ]
     );
-    assert!(letters.iter().all(|letter| letter.envelope.metadata().id() == &id));
+    assert!(letters.iter().all(|letter| letter.envelope.metadata().id() == id));
     assert!(letters.iter().all(|letter| letter.attempts == 1));
     assert_eq!(&*letters[0].subscriber, concat!(module_path!(), "::fails"));
 }

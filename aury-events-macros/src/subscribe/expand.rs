@@ -35,8 +35,8 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
                 const PATH: &'static str = #path;
                 const LOCATION: #krate::__private::Location =
                     #krate::__private::Location::new(#location);
-                const BUS: &'static str = #bus;
-                const TOPIC: #krate::__private::StaticTopic = #topic;
+                #bus
+                #topic
                 const OPTIONS: #krate::__private::Options = #options;
                 type Input = #input;
                 #needs
@@ -52,20 +52,21 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
 }
 
 impl Subscriber {
-    fn bus(&self) -> TokenStream {
-        let krate = &self.krate;
-        match (&self.bus, &self.topic) {
-            (Some(bus), _) => quote!(#bus),
-            (None, Topic::Event { ty, .. }) => quote!(<#ty as #krate::Event>::BUS),
-            (None, Topic::Pattern(_)) => quote!(#krate::__private::DEFAULT_BUS),
-        }
+    /// Written where it is not the input's own.
+    fn bus(&self) -> Option<TokenStream> {
+        let bus = self.bus.as_ref()?;
+        Some(quote!(const BUS: &'static str = #bus;))
     }
 
-    fn topic(&self) -> TokenStream {
+    /// Written where it is not the input's own.
+    fn topic(&self) -> Option<TokenStream> {
         let krate = &self.krate;
         match &self.topic {
-            Topic::Event { ty, .. } => quote!(#krate::__private::StaticTopic::event::<#ty>()),
-            Topic::Pattern(pattern) => quote!(#krate::__private::StaticTopic::pattern(#pattern)),
+            Topic::Event { .. } => None,
+            Topic::Pattern(pattern) => Some(quote! {
+                const TOPIC: #krate::__private::StaticTopic =
+                    #krate::__private::StaticTopic::pattern(#pattern);
+            }),
         }
     }
 
@@ -100,7 +101,7 @@ impl Subscriber {
         }
         Some(quote! {
             fn needs(needs: &mut #krate::Needs) {
-                #( <#extractors as #krate::FromContext>::needs(needs); )*
+                #( #krate::__private::extractor::<#extractors>().needs(needs); )*
             }
         })
     }
@@ -141,7 +142,7 @@ impl Subscriber {
             ) -> impl ::core::future::Future<Output = #krate::__private::HandlerResult>
             + ::core::marker::Send {
                 async move {
-                    #( let #extracted = #krate::__private::extract::<#extractors>()?; )*
+                    #( let #extracted = #krate::__private::extractor::<#extractors>().extract()?; )*
                     <#output as #krate::__private::IntoHandlerResult>::into_handler_result(
                         #function(#event, #(#extracted),*).await
                     )

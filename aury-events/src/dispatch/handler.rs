@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use aury_events_backends::{Envelope, envelope::DecodeError};
 
-use crate::{any_event::AnyEvent, error::BoxError, event::Event};
+use crate::{
+    DEFAULT_BUS, any_event::AnyEvent, error::BoxError, event::Event, subscriber::StaticTopic,
+};
 
 /// What handling an event came to.
 pub type HandlerResult = Result<(), BoxError>;
@@ -23,12 +25,21 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
 /// What a handler's first parameter can be made of.
 pub trait FromEnvelope: Send + Sync + Sized {
+    /// The bus on which it is listened for, unless the subscriber says otherwise.
+    const BUS: &'static str;
+    /// What is listened to for it, unless the subscriber says otherwise.
+    const TOPIC: StaticTopic;
+
     /// Takes it out of an envelope.
     fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError>;
 }
 
-#[diagnostic::do_not_recommend]
+// Recommended on purpose: the macro mentions an event's type here alone, and the compiler then says that `E` is not an
+// event, instead of something about `Arc<E>`.
 impl<E: Event> FromEnvelope for Arc<E> {
+    const BUS: &'static str = E::BUS;
+    const TOPIC: StaticTopic = StaticTopic::event::<E>();
+
     #[inline]
     fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
         E::decode(envelope.payload())
@@ -36,6 +47,9 @@ impl<E: Event> FromEnvelope for Arc<E> {
 }
 
 impl FromEnvelope for AnyEvent {
+    const BUS: &'static str = DEFAULT_BUS;
+    const TOPIC: StaticTopic = StaticTopic::pattern("#");
+
     fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
         Ok(Self::new(envelope))
     }
