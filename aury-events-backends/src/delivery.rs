@@ -47,26 +47,31 @@ impl Delivery {
     /// A delivery whose settlement `settler` takes, with whatever number it knows the delivery by.
     ///
     /// `attempt` counts from 1.
+    #[inline]
     pub fn new(envelope: Envelope, attempt: u32, settler: Arc<dyn Settle>, tag: u64) -> Self {
         Self { envelope, attempt, tag, settler: Some(settler) }
     }
 
     /// What was delivered.
+    #[inline]
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
 
     /// The envelope's metadata.
+    #[inline]
     pub fn metadata(&self) -> &Metadata {
         self.envelope.metadata()
     }
 
     /// The envelope's payload.
+    #[inline]
     pub fn payload(&self) -> &Payload {
         self.envelope.payload()
     }
 
     /// How many times this subscriber has been given the event, this time included: 1 at first.
+    #[inline]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -90,6 +95,7 @@ impl Delivery {
 }
 
 impl Drop for Delivery {
+    #[inline]
     fn drop(&mut self) {
         if let Some(settler) = self.settler.take() {
             settler.give_back(self);

@@ -5,66 +5,81 @@ use std::{error::Error, fmt, time::Duration};
 use crate::envelope::EncodeError;
 
 /// Why a backend could not do what it was asked for.
+pub struct BackendError(Box<Kind>);
+
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum BackendError {
-    /// The bus is shutting down or has been shut down.
+enum Kind {
     Closed,
-    /// The event could not be serialised.
     Encode(EncodeError),
-    /// It took longer than the configured time.
-    TimedOut {
-        /// What was attempted, as in `publish order.created`.
-        operation: String,
-        /// The limit.
-        after: Duration,
-    },
-    /// The client library or the broker reported an error.
-    Other {
-        /// What was attempted, as in `declare the exchange aury.events`.
-        operation: String,
-        /// What it said.
-        source: Box<dyn Error + Send + Sync>,
-    },
+    TimedOut { operation: String, after: Duration },
+    Other { operation: String, source: Box<dyn Error + Send + Sync> },
 }
 
 impl BackendError {
+    /// The bus is shutting down or has been shut down.
+    #[cold]
+    pub fn closed() -> Self {
+        Self(Box::new(Kind::Closed))
+    }
+
+    /// There was no answer in time; `operation` is what was attempted, as in `publish order.created`.
+    #[cold]
+    pub fn timed_out(operation: impl Into<String>, after: Duration) -> Self {
+        Self(Box::new(Kind::TimedOut { operation: operation.into(), after }))
+    }
+
+    /// The client library or the broker reported an error; `operation` is what was attempted, as in `declare the
+    /// exchange aury.events`. Neither may hold a password.
+    #[cold]
+    pub fn other(
+        operation: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self(Box::new(Kind::Other { operation: operation.into(), source: source.into() }))
+    }
+
     /// Whether the bus is shutting down or has been shut down.
     pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Closed)
+        matches!(*self.0, Kind::Closed)
     }
 
     /// Whether the operation took too long; it may have been carried out all the same.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::TimedOut { .. })
+        matches!(*self.0, Kind::TimedOut { .. })
     }
 }
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("the bus has been shut down"),
-            Self::Encode(_) => f.write_str("the event could not be encoded"),
-            Self::TimedOut { operation, after } => {
+        match &*self.0 {
+            Kind::Closed => f.write_str("the bus has been shut down"),
+            Kind::Encode(_) => f.write_str("the event could not be encoded"),
+            Kind::TimedOut { operation, after } => {
                 write!(f, "{operation}: no answer within {after:?}")
             }
-            Self::Other { operation, .. } => write!(f, "could not {operation}"),
+            Kind::Other { operation, .. } => write!(f, "could not {operation}"),
         }
+    }
+}
+
+impl fmt::Debug for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Encode(source) => Some(source),
-            Self::Other { source, .. } => Some(&**source),
-            Self::Closed | Self::TimedOut { .. } => None,
+        match &*self.0 {
+            Kind::Encode(source) => Some(source),
+            Kind::Other { source, .. } => Some(&**source),
+            Kind::Closed | Kind::TimedOut { .. } => None,
         }
     }
 }
 
 impl From<EncodeError> for BackendError {
     fn from(source: EncodeError) -> Self {
-        Self::Encode(source)
+        Self(Box::new(Kind::Encode(source)))
     }
 }

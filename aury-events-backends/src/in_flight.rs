@@ -126,11 +126,13 @@ impl Counts {
 
 impl Tally {
     /// Counts one delivery in. To be called before anybody can settle it.
+    #[inline]
     pub fn accept(&self) {
         self.counts.accepted.fetch_add(1, SeqCst);
     }
 
     /// Counts one delivery out. What handling it has published must have been accepted by now.
+    #[inline]
     pub fn settle(&self) {
         let settled = self.counts.settled.fetch_add(1, SeqCst) + 1;
         if self.shared.watchers.load(SeqCst) > 0 && settled == self.counts.accepted.load(SeqCst) {

@@ -22,6 +22,7 @@ pub enum MaybeReady<'a, T> {
 
 impl<'a, T> MaybeReady<'a, T> {
     /// The value is at hand.
+    #[inline]
     pub fn ready(value: T) -> Self {
         Self::Ready(Some(value))
     }
@@ -29,6 +30,20 @@ impl<'a, T> MaybeReady<'a, T> {
     /// The value has to be waited for.
     pub fn pending(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self::Pending(Box::pin(future))
+    }
+
+    /// The value if it is at hand, else the wait for it. Awaiting the whole does the same; this is for paths on which
+    /// every instruction counts.
+    ///
+    /// # Panics
+    ///
+    /// When it has completed as a future before.
+    #[inline]
+    pub fn now(self) -> Result<T, BoxFuture<'a, T>> {
+        match self {
+            Self::Ready(value) => Ok(value.expect("a completed future is not used again")),
+            Self::Pending(future) => Err(future),
+        }
     }
 }
 

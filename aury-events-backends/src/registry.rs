@@ -25,7 +25,7 @@ use crate::{
 ///     Box::pin(async move {
 ///         // … connect to connect.config.url …
 ///         # let _ = connect;
-///         # Err(BackendError::Closed)
+///         # Err(BackendError::closed())
 ///     })
 /// }
 /// ```

@@ -42,6 +42,7 @@ pub struct EventBus {
 pub(crate) struct BusCore {
     name: Arc<str>,
     backend: Arc<dyn Backend>,
+    is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
     /// How many subscriptions were made at run time, to number them.
@@ -56,6 +57,7 @@ impl BusCore {
     ) -> Self {
         Self {
             name,
+            is_remote: backend.capabilities().remote,
             backend,
             shutdown_timeout,
             running: Mutex::default(),
@@ -99,7 +101,7 @@ impl EventBus {
     }
 
     pub(crate) fn is_remote(&self) -> bool {
-        self.backend().capabilities().remote
+        self.core().is_remote
     }
 
     pub(crate) fn manager(&self) -> &EventBusManager {
@@ -129,8 +131,7 @@ impl EventBus {
         let event = event.into_event();
         let cause = publish::current_cause();
         publish::check_hops::<T::Event>(self, cause.as_ref())?;
-        let metadata = publish::metadata_of(self, &*event, cause.as_ref());
-        publish::send(self, publish::outgoing(metadata, event)).await
+        publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
     }
 
     /// Publishes many events of one type, in order, as fast as the backend takes them. Gives their ids in the same
@@ -149,10 +150,9 @@ impl EventBus {
         check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
         let mut ids = Vec::new();
         let mut outgoing = events.into_iter().map(|event| {
-            let event = event.into_event();
-            let metadata = publish::metadata_of(self, &*event, cause.as_ref());
-            ids.push(metadata.id());
-            publish::outgoing(metadata, event)
+            let outgoing = publish::outgoing(self, event.into_event(), cause.as_ref());
+            ids.push(outgoing.envelope.metadata().id());
+            outgoing
         });
         let results = self.backend().publish_all(&mut outgoing).await;
         match results.into_iter().enumerate().find_map(|(at, result)| Some((at, result.err()?))) {

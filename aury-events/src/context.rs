@@ -1,10 +1,6 @@
 //! The event that is being handled.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{cell::RefCell, fmt, sync::Arc, time::SystemTime};
 
 use aury_events_backends::{
     Delivery, Envelope, EventId, EventName, Metadata,
@@ -18,40 +14,37 @@ use crate::{
 
 tokio::task_local! {
     /// What the current task is handling.
-    static CURRENT: Arc<Current>;
+    static CURRENT: Current;
 }
 
 /// What a subscription's loop is handling, one delivery after the other.
 pub(crate) struct Current {
     subscription: Arc<SubscriptionInfo>,
-    /// Locked for a moment only, and by one task.
-    delivery: Mutex<Option<Delivery>>,
+    /// Borrowed for a moment only; no code of the application runs meanwhile.
+    delivery: RefCell<Option<Delivery>>,
 }
 
 impl Current {
-    pub(crate) fn new(subscription: Arc<SubscriptionInfo>) -> Arc<Self> {
-        Arc::new(Self { subscription, delivery: Mutex::default() })
-    }
-
-    /// Runs the subscription's loop.
-    pub(crate) async fn scope<T>(self: Arc<Self>, dispatch: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, dispatch).await
-    }
-
-    fn delivery(&self) -> MutexGuard<'_, Option<Delivery>> {
-        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs the loop of a subscription.
+    pub(crate) async fn scope<T>(
+        subscription: Arc<SubscriptionInfo>,
+        dispatch: impl Future<Output = T>,
+    ) -> T {
+        CURRENT.scope(Self { subscription, delivery: RefCell::default() }, dispatch).await
     }
 
     /// Makes it the delivery that the loop is handling.
     #[inline]
-    pub(crate) fn begin(&self, delivery: Delivery) {
-        *self.delivery() = Some(delivery);
+    pub(crate) fn begin(delivery: Delivery) {
+        CURRENT.with(|current| *current.delivery.borrow_mut() = Some(delivery));
     }
 
     /// Takes back the delivery that the loop was handling.
     #[inline]
-    pub(crate) fn end(&self) -> Delivery {
-        self.delivery().take().expect("only the loop takes what it has put here")
+    pub(crate) fn end() -> Delivery {
+        CURRENT
+            .with(|current| current.delivery.borrow_mut().take())
+            .expect("only the loop takes what it has put here")
     }
 }
 
@@ -79,8 +72,8 @@ pub struct Context {
 impl Context {
     /// The context of the event that the current task handles, if it handles one.
     pub(crate) fn current() -> Option<Self> {
-        let of = |current: &Arc<Current>| {
-            let delivery = current.delivery();
+        let of = |current: &Current| {
+            let delivery = current.delivery.borrow();
             let delivery = delivery.as_ref()?;
             let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
             Some(Self { envelope, attempt, subscription: Arc::clone(&current.subscription) })

@@ -63,7 +63,8 @@ impl<'a, E: Event> Publish<'a, E> {
         for (name, value) in headers {
             metadata = metadata.with_header(name, value);
         }
-        send(bus, outgoing(metadata, event)).await
+        let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
+        send(bus, Outgoing { envelope, origin: origin_of(cause.as_ref()) }).await
     }
 }
 
@@ -79,6 +80,7 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
 }
 
 /// What the event that the current task handles hands on to those published now; `None` outside of handlers.
+#[inline]
 pub(crate) fn current_cause() -> Option<Cause> {
     Context::current().map(|context| context.metadata().as_cause())
 }
@@ -97,30 +99,41 @@ pub(crate) fn check_hops<E: Event>(
     }
 }
 
-/// The metadata of an event published now.
-#[inline]
-pub(crate) fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Metadata {
-    let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
-    if bus.is_remote()
-        && let Some(key) = event.key()
-    {
-        return metadata.with_key(&*key);
-    }
-    metadata
+fn origin_of(cause: Option<&Cause>) -> Origin {
+    if cause.is_some() { Origin::Handler } else { Origin::Application }
 }
 
-/// Puts an event into its envelope.
+/// Puts an event into its envelope, as one that is published now.
 #[inline]
-pub(crate) fn outgoing<E: Event>(metadata: Metadata, event: Arc<E>) -> Outgoing {
-    let origin = if metadata.hops() > 0 { Origin::Handler } else { Origin::Application };
-    Outgoing { envelope: Envelope::new(metadata, Payload::Typed(E::into_payload(event))), origin }
+pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
+    let envelope = if bus.is_remote() {
+        Envelope::new(metadata_of(bus, &*event, cause), Payload::Typed(E::into_payload(event)))
+    } else {
+        // The key stays in the event, where subscribers in this process see it.
+        let (source, payload) = (bus.manager().source(), Payload::Typed(E::into_payload(event)));
+        Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
+    };
+    Outgoing { envelope, origin: origin_of(cause) }
+}
+
+/// The metadata of an event published now, with its key.
+fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Metadata {
+    let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
+    match event.key() {
+        Some(key) => metadata.with_key(&*key),
+        None => metadata,
+    }
 }
 
 /// Hands an event to the bus's backend.
 #[inline]
 pub(crate) async fn send(bus: &EventBus, outgoing: Outgoing) -> Result<EventId, PublishError> {
     let id = outgoing.envelope.metadata().id();
-    match bus.backend().publish(outgoing).await {
+    let published = match bus.backend().publish(outgoing).now() {
+        Ok(published) => published,
+        Err(pending) => pending.await,
+    };
+    match published {
         Ok(()) => Ok(id),
         Err(error) => Err(PublishError::from_backend(error, bus.name())),
     }

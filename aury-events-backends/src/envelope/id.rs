@@ -49,6 +49,7 @@ impl From<Arc<str>> for EventId {
 
 /// A UUID of version 7 (RFC 9562 §5.7) for an event published `since_epoch` after the start of 1970 (UTC); 74 of the
 /// `random` bits go into it.
+#[inline]
 pub(super) fn uuid_v7(since_epoch: Duration, random: [u64; 2]) -> Uuid {
     const VERSION: u64 = 7 << 12;
     const VARIANT: u64 = 0b10 << 62;

@@ -62,35 +62,65 @@ impl Metadata {
     ///
     /// With a cause, it continues that one's chain: the same trace and correlation id, one hop further. Without, it is
     /// the start of a trace and of a chain.
-    #[inline]
     pub fn new(name: EventName, version: u32, source: &'static str, cause: Option<&Cause>) -> Self {
+        let mut metadata = Self::blank();
+        metadata.renew(name, version, source, cause);
+        metadata
+    }
+
+    /// Makes it the metadata of another event, which is published now. In place, since copying it would cost as much
+    /// as making it.
+    #[inline]
+    pub(super) fn renew(
+        &mut self,
+        name: EventName,
+        version: u32,
+        source: &'static str,
+        cause: Option<&Cause>,
+    ) {
         let time = SystemTime::now();
         // A clock before 1970 gives ids that do not sort; they are unique all the same.
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let [a, b] = random::words();
         let id = uuid_v7(since_epoch, [a, b]);
+        self.id = id;
+        self.correlation_id = id;
+        self.causation_id = Uuid::nil();
+        self.name = name;
+        self.source = source;
+        self.time = time;
         // The id has left most of the bits of `a`.
-        let trace = match cause {
-            None => TraceContext::root_of(id.into(), a),
-            Some(cause) => cause.trace.child_of(a),
-        };
-        let hops = cause.map_or(0, Cause::hops_on);
-        let mut metadata = Self {
-            id,
-            correlation_id: id,
-            causation_id: Uuid::nil(),
-            name,
-            source,
-            time,
-            trace,
-            version,
-            hops,
-            rare: None,
-        };
+        self.trace = TraceContext::root_of(id.into(), a);
+        self.version = version;
+        self.hops = 0;
+        self.rare = None;
         if let Some(cause) = cause {
-            metadata.set_cause(cause);
+            self.trace = cause.trace.child_of(a);
+            self.hops = cause.hops_on();
+            self.set_cause(cause);
         }
-        metadata
+    }
+
+    /// The metadata of no event, to be renewed.
+    pub(super) fn blank() -> Self {
+        Self {
+            id: Uuid::nil(),
+            correlation_id: Uuid::nil(),
+            causation_id: Uuid::nil(),
+            name: EventName::from_static("none"),
+            source: "",
+            time: UNIX_EPOCH,
+            trace: TraceContext::root_of(Uuid::nil().into(), 0),
+            version: 0,
+            hops: 0,
+            rare: None,
+        }
+    }
+
+    /// Lets go of what it shares with others.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.rare = None;
     }
 
     fn set_cause(&mut self, cause: &Cause) {

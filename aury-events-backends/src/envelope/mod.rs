@@ -30,7 +30,18 @@ pub struct Envelope(Shell);
 impl Envelope {
     /// Puts an event into its envelope.
     pub fn new(metadata: Metadata, payload: Payload) -> Self {
-        Self(Shell::of(metadata, payload))
+        Self(Shell::filled(payload, |place| *place = metadata))
+    }
+
+    /// Puts an event that is published now into an envelope with metadata of its own: see [`Metadata::new`].
+    pub fn published(
+        name: EventName,
+        version: u32,
+        source: &'static str,
+        cause: Option<&Cause>,
+        payload: Payload,
+    ) -> Self {
+        Self(Shell::filled(payload, |metadata| metadata.renew(name, version, source, cause)))
     }
 
     /// What the framework knows of the event.

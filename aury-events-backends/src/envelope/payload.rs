@@ -28,6 +28,7 @@ impl<T: Serialize + Any + Send + Sync> TypedPayload for T {
 
 impl Payload {
     /// The payload as a `T`: shared when it is one already, else decoded.
+    #[inline]
     pub fn decode<T: DeserializeOwned + Any + Send + Sync>(&self) -> Result<Arc<T>, DecodeError> {
         match self {
             Self::Typed(value) => Arc::<dyn Any + Send + Sync>::downcast(Arc::clone(value) as _)

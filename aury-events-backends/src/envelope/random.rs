@@ -18,6 +18,7 @@ fn seed() -> [u64; 4] {
 }
 
 /// Random bits, `N` words of 64.
+#[inline]
 pub(super) fn words<const N: usize>() -> [u64; N] {
     STATE.with(|cell| {
         let mut s = cell.get();
@@ -27,6 +28,7 @@ pub(super) fn words<const N: usize>() -> [u64; N] {
     })
 }
 
+#[inline]
 fn next(s: &mut [u64; 4]) -> u64 {
     let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
     let t = s[1] << 17;

@@ -13,43 +13,42 @@ use super::{Metadata, Payload};
 const SPARE: usize = 1024;
 
 thread_local! {
-    static EMPTY: RefCell<Vec<Arc<Option<Contents>>>> = const { RefCell::new(Vec::new()) };
+    static EMPTY: RefCell<Vec<Arc<Contents>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Contents {
     metadata: Metadata,
-    payload: Payload,
+    /// `None` in an empty shell.
+    payload: Option<Payload>,
 }
 
 /// A shared place for the contents of an envelope.
 #[derive(Clone)]
 pub(super) struct Shell {
     /// `None` only while it is dropped.
-    contents: Option<Arc<Option<Contents>>>,
+    contents: Option<Arc<Contents>>,
 }
 
 impl Shell {
+    /// A shell for a payload, whose metadata `describe` sets, all of it.
     #[inline]
-    pub(super) fn of(metadata: Metadata, payload: Payload) -> Self {
-        let contents = Some(Contents { metadata, payload });
+    pub(super) fn filled(payload: Payload, describe: impl FnOnce(&mut Metadata)) -> Self {
         let spare = EMPTY.try_with(|empty| empty.borrow_mut().pop()).ok().flatten();
-        let filled = match spare {
-            Some(mut shell) => match Arc::get_mut(&mut shell) {
-                Some(place) => {
-                    *place = contents;
-                    shell
-                }
-                None => Arc::new(contents),
-            },
-            None => Arc::new(contents),
-        };
-        Self { contents: Some(filled) }
+        let mut shell = spare.unwrap_or_else(Self::blank);
+        let contents = Arc::get_mut(&mut shell).expect("nobody else knows an empty shell");
+        describe(&mut contents.metadata);
+        contents.payload = Some(payload);
+        Self { contents: Some(shell) }
+    }
+
+    #[cold]
+    fn blank() -> Arc<Contents> {
+        Arc::new(Contents { metadata: Metadata::blank(), payload: None })
     }
 
     #[inline]
     fn contents(&self) -> &Contents {
-        let contents = self.contents.as_deref().and_then(Option::as_ref);
-        contents.expect("a shell is full until its last owner drops it")
+        self.contents.as_deref().expect("it is taken by drop alone")
     }
 
     #[inline]
@@ -59,24 +58,31 @@ impl Shell {
 
     #[inline]
     pub(super) fn payload(&self) -> &Payload {
-        &self.contents().payload
+        self.contents().payload.as_ref().expect("a shell is full until its last owner drops it")
     }
 }
 
 impl Drop for Shell {
     #[inline]
     fn drop(&mut self) {
-        let Some(mut shell) = self.contents.take() else { return };
-        if let Some(place) = Arc::get_mut(&mut shell) {
+        if let Some(mut shell) = self.contents.take()
+            && let Some(contents) = Arc::get_mut(&mut shell)
+        {
             // The event is dropped before the shell is put away: dropping it may drop further envelopes.
-            *place = None;
-            // A thread that is ending has no use for it any more.
-            let _ = EMPTY.try_with(|empty| {
-                let mut empty = empty.borrow_mut();
-                if empty.len() < SPARE {
-                    empty.push(shell);
-                }
-            });
+            contents.payload = None;
+            contents.metadata.release();
+            put_away(shell);
         }
     }
+}
+
+#[inline]
+fn put_away(shell: Arc<Contents>) {
+    // A thread that is ending has no use for it any more.
+    let _ = EMPTY.try_with(|empty| {
+        let mut empty = empty.borrow_mut();
+        if empty.len() < SPARE {
+            empty.push(shell);
+        }
+    });
 }

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, task::Waker};
 /// Publishers that wait, served in the order in which they came.
 #[derive(Default)]
 pub(super) struct Line {
-    waiting: VecDeque<(Ticket, Waker)>,
+    /// Without a waker is one that has been woken and has not come back yet.
+    waiting: VecDeque<(Ticket, Option<Waker>)>,
     issued: u64,
 }
 
@@ -30,12 +31,12 @@ impl Line {
     /// Takes a standing at the end of the line, or keeps the one that there is. `waker` is woken when it is its turn.
     pub(super) fn stand(&mut self, ticket: Option<Ticket>, waker: &Waker) -> Ticket {
         if let Some((ticket, known)) = self.waiting.iter_mut().find(|(it, _)| Some(*it) == ticket) {
-            known.clone_from(waker);
+            *known = Some(waker.clone());
             return *ticket;
         }
         self.issued += 1;
         let ticket = Ticket(self.issued);
-        self.waiting.push_back((ticket, waker.clone()));
+        self.waiting.push_back((ticket, Some(waker.clone())));
         ticket
     }
 
@@ -43,13 +44,14 @@ impl Line {
         self.waiting.retain(|(it, _)| *it != ticket);
     }
 
-    /// Who is to be woken when a place is free.
-    pub(super) fn first(&self) -> Option<Waker> {
-        self.waiting.front().map(|(_, waker)| waker.clone())
+    /// Who is to be woken when a place is free: the first, unless it has been woken before.
+    #[inline]
+    pub(super) fn call(&mut self) -> Option<Waker> {
+        self.waiting.front_mut()?.1.take()
     }
 
     /// Everybody leaves; who is to be told.
     pub(super) fn dissolve(&mut self) -> Vec<Waker> {
-        self.waiting.drain(..).map(|(_, waker)| waker).collect()
+        self.waiting.drain(..).filter_map(|(_, waker)| waker).collect()
     }
 }

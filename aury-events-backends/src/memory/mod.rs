@@ -58,6 +58,7 @@ impl MemoryBackend {
         }
     }
 
+    #[inline]
     fn routes(&self) -> RwLockReadGuard<'_, Routes> {
         self.routes.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,38 +68,49 @@ impl MemoryBackend {
     }
 
     /// Waits for a place in the queues that were full, one after the other: the event is in all others already.
-    async fn publish_when_free(
-        &self,
-        full: Vec<(Arc<Queue>, Envelope)>,
-    ) -> Result<(), BackendError> {
-        let waiting: Vec<_> =
-            full.into_iter().map(|(queue, envelope)| queue.add_when_free(envelope)).collect();
-        for place in waiting {
+    async fn publish_when_free(&self, full: Full) -> Result<(), BackendError> {
+        let adding: Vec<_> = full
+            .queues
+            .into_iter()
+            .map(|queue| queue.add_when_free(full.envelope.clone()))
+            .collect();
+        for added in adding {
             // A queue that ends meanwhile belongs to a subscriber that has left.
-            if place.await.is_err() && self.routes().is_closed() {
-                return Err(BackendError::Closed);
+            if added.await.is_err() && self.routes().is_closed() {
+                return Err(BackendError::closed());
             }
         }
         Ok(())
     }
 }
 
-/// Adds an event to all of the queues; gives those that were full.
-fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Vec<(Arc<Queue>, Envelope)> {
+/// An event, and the queues that had no place for it.
+struct Full {
+    envelope: Envelope,
+    queues: Vec<Arc<Queue>>,
+}
+
+/// Adds an event to all of the queues, as far as there is a place in them.
+#[inline]
+fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Option<Box<Full>> {
     let Outgoing { envelope, origin } = event;
-    let mut full = Vec::new();
-    let mut offer = |queue: &Arc<Queue>, envelope| {
-        if let Err(envelope) = queue.offer(envelope, origin) {
-            full.push((Arc::clone(queue), envelope));
+    let (last, others) = queues.split_last()?;
+    let mut full = None;
+    for queue in others {
+        if let Err(envelope) = queue.offer(envelope.clone(), origin) {
+            note_full(&mut full, queue, envelope);
         }
-    };
-    if let Some((last, others)) = queues.split_last() {
-        for queue in others {
-            offer(queue, envelope.clone());
-        }
-        offer(last, envelope);
+    }
+    if let Err(envelope) = last.offer(envelope, origin) {
+        note_full(&mut full, last, envelope);
     }
     full
+}
+
+#[cold]
+fn note_full(full: &mut Option<Box<Full>>, queue: &Arc<Queue>, envelope: Envelope) {
+    let full = full.get_or_insert_with(|| Box::new(Full { envelope, queues: Vec::new() }));
+    full.queues.push(Arc::clone(queue));
 }
 
 impl Backend for MemoryBackend {
@@ -109,7 +121,7 @@ impl Backend for MemoryBackend {
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
         let routes = self.routes();
         if !routes.takes(event.origin) {
-            return MaybeReady::ready(Err(BackendError::Closed));
+            return MaybeReady::ready(Err(BackendError::closed()));
         }
         let full = match routes.resolved(event.envelope.metadata().name()) {
             Some(queues) => offer(queues, event),
@@ -119,10 +131,9 @@ impl Backend for MemoryBackend {
                 offer(&queues, event)
             }
         };
-        if full.is_empty() {
-            MaybeReady::ready(Ok(()))
-        } else {
-            MaybeReady::pending(self.publish_when_free(full))
+        match full {
+            None => MaybeReady::ready(Ok(())),
+            Some(full) => MaybeReady::pending(self.publish_when_free(*full)),
         }
     }
 
@@ -133,7 +144,7 @@ impl Backend for MemoryBackend {
         Box::pin(async move {
             let mut routes = self.routes_mut();
             if !routes.takes(Origin::Application) {
-                return Err(BackendError::Closed);
+                return Err(BackendError::closed());
             }
             let queue = Arc::new(Queue::new(
                 spec.subscriber,

@@ -71,12 +71,14 @@ impl Queue {
         Self { subscriber, state: Mutex::new(state), tally, dead_letters }
     }
 
+    #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an event, or gives it back when there is no place for it. A closed queue has no taker for it and drops it.
+    #[inline]
     pub(super) fn offer(&self, envelope: Envelope, origin: Origin) -> Result<(), Envelope> {
         let mut state = self.state();
         if state.intake != Intake::Open {
@@ -101,6 +103,7 @@ impl Queue {
         AddWhenFree { queue: self, envelope: Some(envelope), ticket: None }
     }
 
+    #[inline]
     fn pop(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
         let Some(entry) = state.entries.pop_front() else {
@@ -111,7 +114,7 @@ impl Queue {
             return Poll::Pending;
         };
         state.free_places += usize::from(entry.has_place);
-        let publisher = state.publishers.first();
+        let publisher = state.publishers.call();
         drop(state);
         if let Some(publisher) = publisher {
             publisher.wake();
@@ -151,6 +154,7 @@ impl Queue {
 }
 
 /// Lets go of the state and wakes the consumer, if it waits.
+#[inline]
 fn wake(mut state: MutexGuard<'_, State>) {
     let consumer = state.consumer.take();
     drop(state);
@@ -212,7 +216,7 @@ impl Drop for AddWhenFree {
         if let Some(ticket) = self.ticket {
             let mut state = self.queue.state();
             state.publishers.leave(ticket);
-            let next = if state.free_places > 0 { state.publishers.first() } else { None };
+            let next = if state.free_places > 0 { state.publishers.call() } else { None };
             drop(state);
             if let Some(next) = next {
                 next.wake();
@@ -222,6 +226,7 @@ impl Drop for AddWhenFree {
 }
 
 impl Settle for Queue {
+    #[inline]
     fn settle(
         &self,
         delivery: &Delivery,
@@ -265,6 +270,7 @@ impl QueueConsumer {
 }
 
 impl Consumer for QueueConsumer {
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         self.0.pop(cx)
     }

@@ -43,6 +43,7 @@ enum Intake {
 
 impl Routes {
     /// Whether events from there are taken now.
+    #[inline]
     pub(super) fn takes(&self, origin: Origin) -> bool {
         match self.intake {
             Intake::Open => true,

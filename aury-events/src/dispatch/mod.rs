@@ -9,7 +9,9 @@ mod panic;
 
 use std::{future::poll_fn, sync::Arc};
 
-use aury_events_backends::{Consumer, DeadLetterReason, Delivery, Envelope, Settlement};
+use aury_events_backends::{
+    BackendError, Consumer, DeadLetterReason, Delivery, Envelope, Settlement,
+};
 
 pub(crate) use self::handler::Handler;
 pub use self::handler::{FromEnvelope, HandlerResult, IntoHandlerResult};
@@ -25,24 +27,33 @@ pub(crate) async fn run<H: Handler>(
     mut consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
 ) {
-    let current = Current::new(Arc::clone(&info));
     let dispatch = async {
         let mut taken = 0;
         while let Some(delivery) = poll_fn(|cx| consumer.poll_next(cx)).await {
             let attempt = handle(&handler, delivery.envelope().clone());
-            current.begin(delivery);
+            Current::begin(delivery);
             let settlement = match panic::catch(attempt).await {
                 Ok(()) => Settlement::Ack,
                 Err(reason) => Settlement::DeadLetter(reason),
             };
-            settle(current.end(), settlement, &info).await;
+            let delivery = Current::end();
+            if let Settlement::DeadLetter(reason) = &settlement {
+                report(&delivery, &info, reason);
+            }
+            let settled = match delivery.settle(settlement).now() {
+                Ok(settled) => settled,
+                Err(pending) => pending.await,
+            };
+            if let Err(error) = settled {
+                warn_unsettled(&info, &error);
+            }
             taken = (taken + 1) % TURN;
             if taken == 0 {
                 tokio::task::yield_now().await;
             }
         }
     };
-    Arc::clone(&current).scope(dispatch).await;
+    Current::scope(Arc::clone(&info), dispatch).await;
 }
 
 /// Hands an event to the handler. One that the condition turns down is done with.
@@ -52,21 +63,6 @@ async fn handle<H: Handler>(handler: &H, envelope: Envelope) -> Result<(), DeadL
         handler.call(input).await.map_err(DeadLetterReason::Failed)?;
     }
     Ok(())
-}
-
-/// Tells the backend what became of a delivery.
-async fn settle(delivery: Delivery, settlement: Settlement, info: &SubscriptionInfo) {
-    if let Settlement::DeadLetter(reason) = &settlement {
-        report(&delivery, info, reason);
-    }
-    let settled = delivery.settle(settlement).await;
-    if let Err(error) = settled {
-        tracing::warn!(
-            subscriber = info.id(),
-            error = &error as &dyn std::error::Error,
-            "the outcome of an event could not be recorded; it may be delivered again"
-        );
-    }
 }
 
 #[cold]
@@ -79,5 +75,14 @@ fn report(delivery: &Delivery, info: &SubscriptionInfo, reason: &DeadLetterReaso
         trace_id = %metadata.trace().trace_id(),
         attempt = delivery.attempt(),
         "{reason}; the event is kept as a dead letter"
+    );
+}
+
+#[cold]
+fn warn_unsettled(info: &SubscriptionInfo, error: &BackendError) {
+    tracing::warn!(
+        subscriber = info.id(),
+        error = error as &dyn std::error::Error,
+        "the outcome of an event could not be recorded; it may be delivered again"
     );
 }
