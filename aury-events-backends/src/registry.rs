@@ -11,24 +11,31 @@ use crate::{
 
 /// Makes a backend selectable by name, as in `EVENT_BACKEND=nats`.
 ///
-/// A backend registers itself at link time, in whichever crate it lives:
+/// A backend registers itself at link time, in whichever crate it lives, by `inventory` 0.3:
 ///
 /// ```
-/// use aury_events_backends::{Backend, BackendError, BackendFactory, BoxFuture, Capabilities, registry::Connect};
 /// use std::sync::Arc;
 ///
-/// # inventory::submit! { BackendFactory::new("nats", Capabilities::NONE, connect) }
-/// # #[cfg(any())]
-/// aury_events::inventory::submit! { BackendFactory::new("nats", Capabilities::NONE, connect) }
+/// use aury_events_backends::{
+///     Backend, BackendError, BackendFactory, BoxFuture, Capabilities, registry::Connect,
+/// };
+///
+/// inventory::submit! {
+///     BackendFactory::new("nats", Capabilities::NONE.patterns().remote(), connect)
+/// }
 ///
 /// fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
 ///     Box::pin(async move {
-///         // … connect to connect.config.url …
-///         # let _ = connect;
+///         let url = connect.config.url.ok_or_else(|| BackendError::other("connect", "no URL"))?;
+///         // … connect to `url.expose()`, and give an `Arc` of what implements `Backend`.
+///         # let _ = url;
 ///         # Err(BackendError::closed())
 ///     })
 /// }
 /// ```
+///
+/// A program that links the crate can then choose it by name. It has to name the crate somewhere, if only by
+/// `use the_crate as _;`: what is never named is not linked.
 pub struct BackendFactory {
     name: &'static str,
     capabilities: Capabilities,

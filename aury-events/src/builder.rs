@@ -9,8 +9,11 @@ use crate::{
     DEFAULT_BUS,
     bus::BusCore,
     catalogue::Catalogue,
-    config::{BusConfig, ConfigProblem, Environment, SubscriberFilter, check_service},
-    error::{Error, SubscribeError},
+    config::{
+        BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
+        check_source,
+    },
+    error::{BackendFailure, Error},
     extract::States,
     global,
     manager::{EventBusManager, ManagerCore},
@@ -90,13 +93,15 @@ impl EventBusManagerBuilder {
     ///
     /// All problems at once, each with its place.
     pub async fn start(mut self) -> Result<EventBusManager, StartError> {
-        let mut problems = Vec::new();
+        let mut problems: Vec<_> =
+            self.buses.keys().filter_map(|name| check_bus(name).err()).collect();
+        problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));
+        problems.extend(self.source.iter().filter_map(|uri| check_source(uri).err()));
         if self.from_env {
             problems.extend(self.apply(Environment::from_process()));
         }
         self.buses.entry(DEFAULT_BUS.to_owned()).or_insert_with(BusConfig::memory);
         let service = self.service.take().unwrap_or_else(name_of_binary);
-        problems.extend(check_service(&service).err());
 
         let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
         let subscribers = startup::selected(&filter);
@@ -104,6 +109,7 @@ impl EventBusManagerBuilder {
         let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
         problems.extend(plan.problems());
         StartError::unless_none(problems)?;
+        plan.warn_of_idle_buses();
 
         let starting = Starting(Some(self.connect(service, Catalogue::of(&subscribers)).await?));
         starting.subscribe(&subscribers).await?;
@@ -160,7 +166,7 @@ impl EventBusManagerBuilder {
             match factory.connect(connect).await {
                 Ok(backend) => buses.push(BusCore::new(name, backend, config.shutdown_limit())),
                 Err(error) => {
-                    problems.push(Problem::Backend(SubscribeError::connect(&name, error)))
+                    problems.push(Problem::Backend(BackendFailure::new("connect", &name, error)))
                 }
             }
         }
@@ -193,8 +199,8 @@ impl Starting {
         for entry in subscribers {
             let manager = self.0.as_ref().expect("it is taken at the end alone");
             let bus = manager.get_instance(entry.bus).expect("the plan's buses exist");
-            if let Err(error) = bus.start_linked(entry).await {
-                problems.push(Problem::Backend(error));
+            if let Err(failure) = bus.start_linked(entry).await {
+                problems.push(Problem::Backend(failure));
             }
         }
         StartError::unless_none(problems)
@@ -213,11 +219,13 @@ impl Drop for Starting {
     }
 }
 
-/// The name of the program that runs.
+/// The name of the program that runs, as far as a service may be called that.
 fn name_of_binary() -> String {
     let program = std::env::current_exe().ok();
-    let name = program.as_deref().and_then(|path| path.file_stem()?.to_str());
-    name.unwrap_or("aury-events").to_owned()
+    let name = program.as_deref().and_then(|path| path.file_stem()?.to_str()).unwrap_or_default();
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let name: String = name.chars().map(|c| if fits(c) { c } else { '-' }).collect();
+    if name.is_empty() { "aury-events".to_owned() } else { name }
 }
 
 /// A text that lives as long as the process, kept once. There are as many as there are services in it: one, mostly.

@@ -17,7 +17,7 @@ use crate::{
     any_event::AnyEvent,
     dead_letters::DeadLetters,
     dispatch,
-    error::{PublishAllError, PublishError, SubscribeError},
+    error::{BackendFailure, PublishAllError, PublishError, SubscribeError},
     event::{Event, IntoEvent},
     manager::EventBusManager,
     publish::{self, Publish},
@@ -247,14 +247,15 @@ impl EventBus {
             self.manager.service().clone(),
         );
         let handler = Closure::<P, F>::new(closure);
-        self.start(spec.ephemeral(), |consumer, info| dispatch::run(handler, consumer, info)).await
+        let serve = |consumer, info| dispatch::run(handler, consumer, info);
+        Ok(self.start(spec.ephemeral(), serve).await?)
     }
 
     /// Starts the subscription of a subscriber known at link time.
     pub(crate) async fn start_linked(
         &self,
         entry: &'static SubscriberEntry,
-    ) -> Result<(), SubscribeError> {
+    ) -> Result<(), BackendFailure> {
         let spec =
             SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
         self.start(spec, |consumer, info| entry.run(consumer, info)).await.map(drop)
@@ -264,14 +265,15 @@ impl EventBus {
         &self,
         spec: SubscriptionSpec,
         serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> Fut,
-    ) -> Result<Subscription, SubscribeError>
+    ) -> Result<Subscription, BackendFailure>
     where
         Fut: Future<Output = ()> + Send + 'static,
     {
         let id = Arc::clone(&spec.subscriber);
         let consumer = self.backend().subscribe(spec).await;
-        let consumer =
-            consumer.map_err(|error| SubscribeError::backend(&id, self.name(), error))?;
+        let consumer = consumer.map_err(|error| {
+            BackendFailure::new(format!("subscribe `{id}`"), self.name(), error)
+        })?;
         let canceller = consumer.canceller();
         let info = Arc::new(SubscriptionInfo::new(id, self.clone()));
         let task = tokio::spawn(serve(consumer, Arc::clone(&info)));

@@ -1,6 +1,6 @@
 //! What can go wrong, for those who call the framework.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use aury_events_backends::{
     BackendError, EventId, EventName,
@@ -302,13 +302,11 @@ impl SubscribeError {
     pub(crate) fn no_patterns(bus: &str, pattern: Pattern) -> Self {
         Self::NoPatterns { bus: bus.to_owned(), pattern: pattern.to_string() }
     }
+}
 
-    pub(crate) fn connect(bus: &str, source: BackendError) -> Self {
-        Self::Backend(BackendFailure::new("connect", bus, source))
-    }
-
-    pub(crate) fn backend(subscriber: &Arc<str>, bus: &str, source: BackendError) -> Self {
-        Self::Backend(BackendFailure::new(format!("subscribe `{subscriber}`"), bus, source))
+impl From<BackendFailure> for SubscribeError {
+    fn from(failure: BackendFailure) -> Self {
+        Self::Backend(failure)
     }
 }
 

@@ -45,7 +45,7 @@ impl EventBusManager {
 
     /// Starts to describe a manager.
     ///
-    /// ```
+    /// ```standalone_crate
     /// use aury_events::prelude::*;
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), aury_events::Error> {

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt};
 use aury_events_backends::BackendFactory;
 
 use crate::{
+    DEFAULT_BUS,
     config::{BusConfig, ConfigProblem, SubscriberFilter},
-    error::{SubscribeError, quoted},
+    error::{BackendFailure, quoted},
     event::EventEntry,
     extract::{Needs, StateKey, States},
     location::Location,
@@ -113,7 +114,7 @@ pub enum Problem {
         backend: String,
     },
     /// A backend could not be reached, or a subscription could not be made.
-    Backend(SubscribeError),
+    Backend(BackendFailure),
 }
 
 /// Something declared in the source: its name and where it stands.
@@ -181,16 +182,19 @@ impl fmt::Display for Problem {
                 "the subscriber {subscriber} requires {requirement}, which the backend `{backend}` of the bus `{bus}` \
                  does not offer"
             ),
-            Self::Backend(error) => {
-                write!(f, "{error}")?;
-                let mut cause = std::error::Error::source(error);
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
+            Self::Backend(failure) => write_with_causes(f, failure),
         }
+    }
+}
+
+fn write_with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
+    write!(f, "{error}")?;
+    match error.source() {
+        Some(cause) => {
+            f.write_str(": ")?;
+            write_with_causes(f, cause)
+        }
+        None => Ok(()),
     }
 }
 
@@ -238,6 +242,18 @@ impl Plan<'_> {
             problems.extend(wrong.into_iter().map(Problem::Config));
         }
         problems
+    }
+
+    /// Warns of buses that nothing uses: `EVENT_REDIS_URL` makes a bus `redis`, where the default one may be meant.
+    pub(crate) fn warn_of_idle_buses(&self) {
+        let events = EventEntry::all();
+        for bus in self.buses.keys().filter(|bus| *bus != DEFAULT_BUS) {
+            let is_used = events.iter().any(|entry| entry.bus == bus)
+                || SubscriberEntry::all().iter().any(|entry| entry.bus == bus);
+            if !is_used {
+                tracing::warn!(bus, "no event and no subscriber names this bus");
+            }
+        }
     }
 
     fn duplicate_subscribers(&self) -> impl Iterator<Item = Problem> {

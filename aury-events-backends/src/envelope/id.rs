@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn ids_are_version_7_and_unique_and_sort_by_time() {
-        let ids: Vec<_> = (0..10_000).map(|ms| EventId::new(Duration::from_millis(ms))).collect();
+        let ids: Vec<_> = (0..10_000).map(id_at).collect();
         assert!(ids.iter().all(|id| id.as_uuid().unwrap().get_version_num() == 7));
         assert!(ids.is_sorted());
         let at_once: HashSet<_> = (0..10_000).map(|_| id_at(0)).collect();

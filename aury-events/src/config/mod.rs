@@ -17,4 +17,8 @@ mod validate;
 mod values;
 
 pub use self::{bus::BusConfig, problem::ConfigProblem};
-pub(crate) use self::{env::Environment, filter::SubscriberFilter, validate::check_service};
+pub(crate) use self::{
+    env::Environment,
+    filter::SubscriberFilter,
+    validate::{check_bus, check_service, check_source},
+};

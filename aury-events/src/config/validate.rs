@@ -95,8 +95,26 @@ impl BusConfig {
 
 /// Whether a service may be called that, when code names it; the environment's is checked as it is read.
 pub(crate) fn check_service(name: &str) -> Result<(), ConfigProblem> {
-    values::service(name).map(drop).map_err(|expected| {
-        ConfigProblem::value(Setting::Setter { bus: None, field: "SERVICE" }, name, expected)
+    check_setter("SERVICE", name, values::service(name))
+}
+
+/// Whether events may carry that as their source, when code says so.
+pub(crate) fn check_source(uri: &str) -> Result<(), ConfigProblem> {
+    check_setter("SOURCE", uri, values::source(uri))
+}
+
+/// Whether a bus may be called that, when code names it: only such names can stand on an event, and in a variable.
+pub(crate) fn check_bus(name: &str) -> Result<(), ConfigProblem> {
+    check_setter("BUS", name, values::bus(name))
+}
+
+fn check_setter(
+    field: &'static str,
+    value: &str,
+    checked: Result<String, String>,
+) -> Result<(), ConfigProblem> {
+    checked.map(drop).map_err(|expected| {
+        ConfigProblem::value(Setting::Setter { bus: None, field }, value, expected)
     })
 }
 

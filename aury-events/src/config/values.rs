@@ -85,6 +85,13 @@ pub(super) fn service(name: &str) -> Result<String, String> {
     name_of(name, "_-.", "expected letters, digits, `_`, `-` and `.`")
 }
 
+/// The name of a bus.
+pub(super) fn bus(name: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_name = !name.is_empty() && name.chars().all(valid);
+    check(name, is_name, "expected lower-case letters, digits and `_`")
+}
+
 fn name_of(name: &str, signs: &str, expected: &str) -> Result<String, String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
     check(name, !name.is_empty() && name.chars().all(valid), expected)
