@@ -75,13 +75,16 @@ pub struct Capabilities {
     pub at_least_once: bool,
     /// Subscribers can listen to patterns of event names.
     pub patterns: bool,
+    /// The processes of one service share the work of a subscriber, instead of doing it each.
+    pub shared_work: bool,
     /// Events leave the process, so that names, keys and payloads are encoded.
     pub remote: bool,
 }
 
 impl Capabilities {
     /// Promises nothing.
-    pub const NONE: Self = Self { at_least_once: false, patterns: false, remote: false };
+    pub const NONE: Self =
+        Self { at_least_once: false, patterns: false, shared_work: false, remote: false };
 
     /// Promises delivery until settled, also when processes die.
     #[must_use]
@@ -94,6 +97,13 @@ impl Capabilities {
     #[must_use]
     pub const fn patterns(mut self) -> Self {
         self.patterns = true;
+        self
+    }
+
+    /// Promises that the processes of one service share the work.
+    #[must_use]
+    pub const fn shared_work(mut self) -> Self {
+        self.shared_work = true;
         self
     }
 
@@ -134,8 +144,11 @@ pub struct SubscriptionSpec {
     pub topic: Topic,
     /// The service it belongs to: the consumer group of all processes of one application.
     pub service: Arc<str>,
-    /// Whether it lives in this process alone and ends with it, as subscriptions made at run time do.
-    pub ephemeral: bool,
+    /// Whether it belongs to this process alone and ends with it, so that every process gets every event: as
+    /// `broadcast` subscribers want, and as subscriptions made at run time do.
+    pub broadcast: bool,
+    /// How many deliveries are handled at a time.
+    pub concurrency: usize,
 }
 
 impl SubscriptionSpec {
@@ -145,13 +158,19 @@ impl SubscriptionSpec {
         topic: Topic,
         service: impl Into<Arc<str>>,
     ) -> Self {
-        Self { subscriber: subscriber.into(), topic, service: service.into(), ephemeral: false }
+        Self {
+            subscriber: subscriber.into(),
+            topic,
+            service: service.into(),
+            broadcast: false,
+            concurrency: 1,
+        }
     }
 
     /// Makes it one that ends with this process.
     #[must_use]
-    pub fn ephemeral(mut self) -> Self {
-        self.ephemeral = true;
+    pub fn broadcast(mut self) -> Self {
+        self.broadcast = true;
         self
     }
 }

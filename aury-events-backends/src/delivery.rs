@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -131,6 +131,11 @@ pub trait Settle: Send + Sync {
 pub enum Settlement {
     /// It is done with: handled, or not wanted by the subscriber's condition.
     Ack,
+    /// It failed and is to be delivered again, not before that time has passed. It counts as in flight meanwhile.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+    },
     /// It cannot be handled and is kept as a dead letter.
     DeadLetter(DeadLetterReason),
 }

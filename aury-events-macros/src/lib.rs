@@ -118,6 +118,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `when = \|event\| event.amount >= 10.0` | a closure or the path of a `fn(&E) -> bool`: other events are acknowledged, and not handled | always |
 /// | `pattern = "order.*"` | the names that `&AnyEvent` stands for, by AMQP's rules: `*` is one segment, `#` any number of them | – |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
+/// | `broadcast` | every process gets every event, as for a cache, instead of one process per service | off |
 /// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
 #[proc_macro_attribute]
 pub fn subscribe(options: TokenStream, function: TokenStream) -> TokenStream {

@@ -248,7 +248,7 @@ impl EventBus {
         );
         let handler = Closure::<P, F>::new(closure);
         let serve = |consumer, info| dispatch::run(handler, consumer, info);
-        Ok(self.start(spec.ephemeral(), serve).await?)
+        Ok(self.start(spec.broadcast(), serve).await?)
     }
 
     /// Starts the subscription of a subscriber known at link time.
@@ -256,8 +256,11 @@ impl EventBus {
         &self,
         entry: &'static SubscriberEntry,
     ) -> Result<(), BackendFailure> {
-        let spec =
+        let mut spec =
             SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
+        if entry.options.broadcast {
+            spec = spec.broadcast();
+        }
         self.start(spec, |consumer, info| entry.run(consumer, info)).await.map(drop)
     }
 

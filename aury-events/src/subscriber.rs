@@ -89,13 +89,21 @@ impl fmt::Display for StaticTopic {
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub(crate) durable: bool,
+    pub(crate) broadcast: bool,
 }
 
 impl Options {
     /// All options off.
     #[expect(clippy::new_without_default, reason = "made by the macro, in constants alone")]
     pub const fn new() -> Self {
-        Self { durable: false }
+        Self { durable: false, broadcast: false }
+    }
+
+    /// Gets every event in every process.
+    #[must_use]
+    pub const fn broadcast(mut self) -> Self {
+        self.broadcast = true;
+        self
     }
 
     /// Refuses to start without at-least-once delivery.

@@ -7,6 +7,7 @@
 //! process dies.
 
 mod dead_letters;
+mod delayed;
 mod line;
 mod queue;
 mod routes;
@@ -184,5 +185,85 @@ impl Backend for MemoryBackend {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use super::*;
+    use crate::{
+        delivery::{Delivery, Settlement},
+        envelope::{EventName, Payload, Topic},
+    };
+
+    const NAME: EventName = EventName::from_static("order.created");
+
+    async fn subscribed(backend: &MemoryBackend) -> Box<dyn Consumer> {
+        let spec = SubscriptionSpec::new("subscriber", Topic::Event(NAME), "service");
+        backend.subscribe(spec).await.unwrap()
+    }
+
+    async fn publish(backend: &MemoryBackend, number: u32) {
+        let payload = Payload::Typed(Arc::new(number));
+        let envelope = Envelope::published(NAME, 1, "/service", None, payload);
+        backend.publish(Outgoing { envelope, origin: Origin::Application }).await.unwrap();
+    }
+
+    async fn next(consumer: &mut Box<dyn Consumer>) -> (u32, Delivery) {
+        let delivery = poll_fn(|cx| consumer.poll_next(cx)).await.unwrap();
+        (*delivery.payload().decode().unwrap(), delivery)
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_is_dropped_comes_back_first() {
+        let backend = MemoryBackend::new(&BackendConfig::default());
+        let mut consumer = subscribed(&backend).await;
+        publish(&backend, 1).await;
+        publish(&backend, 2).await;
+        let (number, delivery) = next(&mut consumer).await;
+        assert_eq!((number, delivery.attempt()), (1, 1));
+        drop(delivery);
+        let (number, delivery) = next(&mut consumer).await;
+        assert_eq!((number, delivery.attempt()), (1, 2));
+        delivery.settle(Settlement::Ack).await.unwrap();
+        assert_eq!(backend.in_flight().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_waits_its_time_and_holds_back_nobody() {
+        let backend = MemoryBackend::new(&BackendConfig::default());
+        let mut consumer = subscribed(&backend).await;
+        publish(&backend, 1).await;
+        publish(&backend, 2).await;
+        let start = tokio::time::Instant::now();
+        let (_, first) = next(&mut consumer).await;
+        first.settle(Settlement::Retry { after: Duration::from_secs(2) }).await.unwrap();
+        let (number, second) = next(&mut consumer).await;
+        assert_eq!(number, 2);
+        second.settle(Settlement::Ack).await.unwrap();
+        assert_eq!(backend.in_flight().count(), 1, "what waits is in flight");
+        let (number, again) = next(&mut consumer).await;
+        assert_eq!((number, again.attempt()), (1, 2));
+        assert_eq!(start.elapsed().as_secs(), 2);
+        again.settle(Settlement::Ack).await.unwrap();
+        backend.in_flight().settled().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_queue_hands_out_what_it_holds_retries_included() {
+        let backend = MemoryBackend::new(&BackendConfig::default());
+        let mut consumer = subscribed(&backend).await;
+        publish(&backend, 1).await;
+        let (_, first) = next(&mut consumer).await;
+        first.settle(Settlement::Retry { after: Duration::from_secs(2) }).await.unwrap();
+        backend.close().await.unwrap();
+        let (number, again) = next(&mut consumer).await;
+        assert_eq!(number, 1);
+        drop(consumer);
+        drop(again);
+        backend.in_flight().settled().await;
+        backend.close().await.expect("closing again changes nothing");
     }
 }

@@ -8,8 +8,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use tokio::time::Instant;
+
 use super::{
     dead_letters::Ring,
+    delayed::{Alarm, Delayed},
     line::{Line, Ticket},
 };
 use crate::{
@@ -31,6 +34,7 @@ pub(super) struct Queue {
 
 struct State {
     entries: VecDeque<Entry>,
+    delayed: Delayed,
     /// How many more events applications may add. What handlers publish and what comes back takes no place.
     free_places: usize,
     publishers: Line,
@@ -48,7 +52,7 @@ enum Intake {
     Abandoned,
 }
 
-struct Entry {
+pub(super) struct Entry {
     envelope: Envelope,
     attempt: u32,
     has_place: bool,
@@ -63,6 +67,7 @@ impl Queue {
     ) -> Self {
         let state = State {
             entries: VecDeque::new(),
+            delayed: Delayed::default(),
             free_places: capacity,
             publishers: Line::default(),
             consumer: None,
@@ -104,13 +109,17 @@ impl Queue {
     }
 
     #[inline]
-    fn pop(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+    fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
-        let Some(entry) = state.entries.pop_front() else {
-            if state.intake != Intake::Open {
+        let Some(entry) = state.next_entry() else {
+            if state.intake != Intake::Open && state.delayed.is_empty() {
                 return Poll::Ready(None);
             }
             state.consumer = Some(cx.waker().clone());
+            if let Some(due) = state.delayed.next() {
+                drop(state);
+                alarm.set(due, cx);
+            }
             return Poll::Pending;
         };
         state.free_places += usize::from(entry.has_place);
@@ -120,6 +129,19 @@ impl Queue {
             publisher.wake();
         }
         Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, Arc::clone(self) as _, 0)))
+    }
+
+    /// Takes a delivery back, to be delivered once more.
+    fn redeliver(&self, delivery: &Delivery, add: impl FnOnce(&mut State, Entry)) {
+        let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt() + 1);
+        let mut state = self.state();
+        if state.intake == Intake::Abandoned {
+            drop(state);
+            self.tally.settle();
+        } else {
+            add(&mut state, Entry { envelope, attempt, has_place: false });
+            wake(state);
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -143,13 +165,27 @@ impl Queue {
         let left = {
             let mut state = self.state();
             state.intake = Intake::Abandoned;
-            std::mem::take(&mut state.entries)
+            let left = std::mem::take(&mut state.entries);
+            left.len() + state.delayed.clear()
         };
-        left.iter().for_each(|_| self.tally.settle());
+        (0..left).for_each(|_| self.tally.settle());
     }
 
     pub(super) fn health(&self) -> SubscriptionHealth {
         SubscriptionHealth::new(Arc::clone(&self.subscriber), !self.is_closed(), self.tally.count())
+    }
+}
+
+impl State {
+    /// What is to be handed out next: what was to come back by now goes before what is new.
+    #[inline]
+    fn next_entry(&mut self) -> Option<Entry> {
+        if !self.delayed.is_empty()
+            && let Some(entry) = self.delayed.pop(Instant::now())
+        {
+            return Some(entry);
+        }
+        self.entries.pop_front()
     }
 }
 
@@ -232,25 +268,23 @@ impl Settle for Queue {
         delivery: &Delivery,
         settlement: Settlement,
     ) -> MaybeReady<'static, Result<(), BackendError>> {
-        if let Settlement::DeadLetter(reason) = settlement {
-            let subscriber = Arc::clone(&self.subscriber);
-            self.dead_letters.push(DeadLetter::new(subscriber, delivery, &reason));
+        match settlement {
+            Settlement::Ack => self.tally.settle(),
+            Settlement::Retry { after } => {
+                let due = Instant::now() + after;
+                self.redeliver(delivery, |state, entry| state.delayed.add(due, entry));
+            }
+            Settlement::DeadLetter(reason) => {
+                let subscriber = Arc::clone(&self.subscriber);
+                self.dead_letters.push(DeadLetter::new(subscriber, delivery, &reason));
+                self.tally.settle();
+            }
         }
-        self.tally.settle();
         MaybeReady::ready(Ok(()))
     }
 
     fn give_back(&self, delivery: &Delivery) {
-        let envelope = delivery.envelope().clone();
-        let mut state = self.state();
-        if state.intake == Intake::Abandoned {
-            drop(state);
-            self.tally.settle();
-        } else {
-            let attempt = delivery.attempt() + 1;
-            state.entries.push_front(Entry { envelope, attempt, has_place: false });
-            wake(state);
-        }
+        self.redeliver(delivery, |state, entry| state.entries.push_front(entry));
     }
 }
 
@@ -261,27 +295,30 @@ impl Cancel for Queue {
 }
 
 /// The reading end of a [`Queue`]. Dropping it gives the queue up.
-pub(super) struct QueueConsumer(Arc<Queue>);
+pub(super) struct QueueConsumer {
+    queue: Arc<Queue>,
+    alarm: Alarm,
+}
 
 impl QueueConsumer {
     pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self(queue)
+        Self { queue, alarm: Alarm::default() }
     }
 }
 
 impl Consumer for QueueConsumer {
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        self.0.pop(cx)
+        self.queue.pop(&mut self.alarm, cx)
     }
 
     fn canceller(&self) -> Arc<dyn Cancel> {
-        Arc::clone(&self.0) as _
+        Arc::clone(&self.queue) as _
     }
 }
 
 impl Drop for QueueConsumer {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.queue.abandon();
     }
 }

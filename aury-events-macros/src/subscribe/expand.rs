@@ -73,7 +73,8 @@ impl Subscriber {
     fn options(&self) -> TokenStream {
         let krate = &self.krate;
         let durable = self.durable.then(|| quote!(.durable()));
-        quote!(#krate::__private::Options::new() #durable)
+        let broadcast = self.broadcast.then(|| quote!(.broadcast()));
+        quote!(#krate::__private::Options::new() #durable #broadcast)
     }
 
     /// The form in which the runtime hands the event over.

@@ -26,6 +26,7 @@ struct Subscriber {
     name: Option<LitStr>,
     when: Option<Expr>,
     durable: bool,
+    broadcast: bool,
 }
 
 /// What a subscriber hears of.

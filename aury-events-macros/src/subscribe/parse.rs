@@ -29,6 +29,7 @@ pub(super) fn parse(
     let is_pattern = options.has("pattern");
     let pattern = options.string("pattern", "order.*", name::pattern);
     let durable = options.flag("durable").is_some();
+    let broadcast = options.flag("broadcast").is_some();
     let krate = options.krate();
     options.finish();
 
@@ -54,6 +55,7 @@ pub(super) fn parse(
         name,
         when,
         durable,
+        broadcast,
     })
 }
 
@@ -293,7 +295,7 @@ mod tests {
             [
                 "a bus's name is in lower case: write \"domain\"",
                 "unknown option `retry`\n\
-                 valid options: `bus`, `name`, `when`, `pattern`, `durable`, `crate`",
+                 valid options: `bus`, `name`, `when`, `pattern`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \

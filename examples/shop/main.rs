@@ -1,0 +1,155 @@
+//! A CD shop: its orders, payments, stock, shipping and users as chains of events.
+//!
+//! ```text
+//! order.created ─► payment.captured ─► order.paid ─► stock.reserved ─► shipping.scheduled ─► order.shipped
+//!       │      └─► payment.declined ─► order.cancelled  │      └─► stock.low
+//!       └─► user.registered                             └─► user.promoted
+//! ```
+//!
+//! This file reads orders and publishes `order.created` for each. It knows no subscriber: the modules of the life cycles
+//! hold those, and the rest of the chain is theirs. The same program publishes only, or runs some of the subscribers, as
+//! `EVENT_SUBSCRIBERS` says.
+//!
+//! ```text
+//! cargo run --example shop -- --help
+//! ```
+
+mod input;
+mod ledger;
+mod orders;
+mod payments;
+mod progress;
+mod report;
+mod shipping;
+mod stock;
+mod users;
+mod values;
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{input::Input, progress::Progress, report::Report, values::grouped};
+
+const USAGE: &str = "\
+Runs the orders of a CD shop through its event chains, and shows what every subscriber did.
+
+Usage: shop [FILE | -]
+
+  FILE  orders, one a line: customer, sample, date (YYYYMMDD), number of CDs, amount in dollars;
+        without it, the purchases that come with the example
+  -     orders from standard input
+
+A malformed line is reported and skipped. EVENT_* variables configure the bus.
+";
+
+/// The purchases that come with the example.
+const PURCHASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/purchases.txt");
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // What the framework has to say, of a misspelt variable or a failed subscriber, it says in the log.
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(progress::stderr)
+        .init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Publishes all orders, lets the subscribers finish, and shows what they did.
+async fn run() -> Result<(), Box<dyn Error>> {
+    let Some(mut input) = chosen_input()? else {
+        return print(USAGE);
+    };
+    let events = aury_events::init_from_env().await?;
+    let published = publish_orders(&mut input).await?;
+
+    // Without a limit of time, which shutdown has.
+    events.default_bus().settled().await;
+    let dead_letters = events.default_bus().dead_letters().list().await?;
+    events.shutdown().await?;
+
+    let mut report = Report::new(&events.catalogue().subscribers);
+    orders::report(&mut report);
+    payments::report(&mut report);
+    stock::report(&mut report);
+    shipping::report(&mut report);
+    users::report(&mut report);
+    print(&format!("{published}\n\n{report}"))?;
+    match dead_letters.len() {
+        0 => Ok(()),
+        letters => Err(format!("{letters} dead letters are left; the log says why").into()),
+    }
+}
+
+/// What the arguments say is to be read; nothing when they ask for help.
+fn chosen_input() -> Result<Option<Input>, Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    match &arguments[..] {
+        [] => Ok(Some(Input::file(Path::new(PURCHASES))?)),
+        [help] if help == "--help" || help == "-h" => Ok(None),
+        [stdin] if stdin == "-" => Ok(Some(Input::stdin())),
+        [file] if !file.as_encoded_bytes().starts_with(b"-") => {
+            Ok(Some(Input::file(Path::new(file))?))
+        }
+        _ => Err(format!("cannot understand these arguments\n\n{USAGE}").into()),
+    }
+}
+
+/// Publishes an event for each order, and gives a word about it for the report.
+///
+/// Reading blocks this thread, and no other: subscribers run on those of the runtime.
+async fn publish_orders(input: &mut Input) -> Result<String, Box<dyn Error>> {
+    let mut progress = Progress::new();
+    let (mut published, mut skipped) = (0, 0);
+    while let Some(order) = input.next()? {
+        match order {
+            Ok(order) => {
+                aury_events::publish(order).await?;
+                published += 1;
+            }
+            Err(malformed) => {
+                complain(&malformed);
+                skipped += 1;
+            }
+        }
+        progress.show(input.done(), published);
+    }
+    progress.finish(published);
+    let (published, skipped) = (grouped(published), grouped(skipped));
+    Ok(format!("{}: {published} orders published, {skipped} malformed lines skipped", input.name()))
+}
+
+/// Writes to stdout. That its reader has seen enough, as `head` has, is not an error.
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes an error and its causes to stderr.
+fn complain(error: &dyn Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    // There is nobody else to tell if this fails.
+    let _ = writeln!(progress::stderr(), "{text}");
+}
