@@ -127,7 +127,7 @@ pub(crate) fn report(report: &mut Report<'_>) {
         concat!(module_path!(), "::review"),
         [
             number("high-value orders", orders.high_value),
-            fact("of their revenue", orders.high_value_revenue),
+            fact("high-value revenue", orders.high_value_revenue),
         ],
     );
     report.subscriber(concat!(module_path!(), "::confirm"), [number("paid orders", orders.paid)]);
@@ -136,6 +136,6 @@ pub(crate) fn report(report: &mut Report<'_>) {
         [number("cancelled orders", orders.cancelled)],
     );
     let audited = orders.audited.iter().map(|(name, &events)| number(name, events));
-    let chain = number("longest chain", orders.longest_chain.into());
+    let chain = number("events in a chain", orders.longest_chain.into());
     report.subscriber(concat!(module_path!(), "::audit"), audited.chain([chain]));
 }

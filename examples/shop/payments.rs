@@ -71,9 +71,9 @@ pub(crate) fn report(report: &mut Report<'_>) {
         concat!(module_path!(), "::charge"),
         [
             number("payments captured", payments.captured),
-            fact("captured", payments.captured_amount),
+            fact("amount captured", payments.captured_amount),
             number("payments declined", payments.declined),
-            fact("declined", payments.declined_amount),
+            fact("amount declined", payments.declined_amount),
         ],
     );
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ledger::Ledger,
     orders::OrderPaid,
-    report::{Report, number},
+    report::{Report, fact, number},
+    values::grouped,
 };
 
 /// How many CDs the warehouse holds. It is full at first.
@@ -35,12 +36,12 @@ struct Stock {
     reserved: u64,
     deliveries: u64,
     warnings: u64,
-    lowest: Option<u64>,
+    fewest: Option<u64>,
 }
 
 impl Default for Stock {
     fn default() -> Self {
-        Self { in_stock: CAPACITY, reserved: 0, deliveries: 0, warnings: 0, lowest: None }
+        Self { in_stock: CAPACITY, reserved: 0, deliveries: 0, warnings: 0, fewest: None }
     }
 }
 
@@ -72,7 +73,7 @@ impl Stock {
 async fn warn(stock: &StockLow) {
     let mut ledger = LEDGER.open();
     ledger.warnings += 1;
-    ledger.lowest = Some(ledger.lowest.map_or(stock.left, |lowest| lowest.min(stock.left)));
+    ledger.fewest = Some(ledger.fewest.map_or(stock.left, |fewest| fewest.min(stock.left)));
 }
 
 pub(crate) fn report(report: &mut Report<'_>) {
