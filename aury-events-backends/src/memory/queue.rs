@@ -93,7 +93,7 @@ impl Queue {
         if needs_place && !(state.free_places > 0 && state.publishers.is_empty()) {
             return Err(envelope);
         }
-        self.tally.accept();
+        self.tally.accept_under_lock();
         state.free_places -= usize::from(needs_place);
         state.entries.push_back(Entry { envelope, attempt: 1, has_place: needs_place });
         wake(state);
@@ -104,7 +104,9 @@ impl Queue {
     ///
     /// It counts as in flight from now on, so that a bus that drains waits for it.
     pub(super) fn add_when_free(self: Arc<Self>, envelope: Envelope) -> AddWhenFree {
-        self.tally.accept();
+        let state = self.state();
+        self.tally.accept_under_lock();
+        drop(state);
         AddWhenFree { queue: self, envelope: Some(envelope), ticket: None }
     }
 

@@ -31,7 +31,7 @@ pub trait FromEnvelope: Send + Sync + Sized {
     const TOPIC: StaticTopic;
 
     /// Takes it out of an envelope.
-    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError>;
+    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError>;
 }
 
 // Recommended on purpose: the macro mentions an event's type here alone, and the compiler then says that `E` is not an
@@ -41,7 +41,7 @@ impl<E: Event> FromEnvelope for Arc<E> {
     const TOPIC: StaticTopic = StaticTopic::event::<E>();
 
     #[inline]
-    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
+    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError> {
         E::decode(envelope.payload())
     }
 }
@@ -50,8 +50,8 @@ impl FromEnvelope for AnyEvent {
     const BUS: &'static str = DEFAULT_BUS;
     const TOPIC: StaticTopic = StaticTopic::pattern("#");
 
-    fn from_envelope(envelope: Envelope) -> Result<Self, DecodeError> {
-        Ok(Self::new(envelope))
+    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError> {
+        Ok(Self::new(envelope.clone()))
     }
 }
 

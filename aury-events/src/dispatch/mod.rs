@@ -9,9 +9,7 @@ mod panic;
 
 use std::{future::poll_fn, sync::Arc};
 
-use aury_events_backends::{
-    BackendError, Consumer, DeadLetterReason, Delivery, Envelope, Settlement,
-};
+use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
 
 pub(crate) use self::handler::Handler;
 pub use self::handler::{FromEnvelope, HandlerResult, IntoHandlerResult};
@@ -30,9 +28,14 @@ pub(crate) async fn run<H: Handler>(
     let dispatch = async {
         let mut taken = 0;
         while let Some(delivery) = poll_fn(|cx| consumer.poll_next(cx)).await {
-            let attempt = handle(&handler, delivery.envelope().clone());
+            // Decoding may run code of the application, and so may panic, as a handler may.
+            let input = panic::catch(|| decode::<H>(&delivery));
             Current::begin(delivery);
-            let settlement = match panic::catch(attempt).await {
+            let handled = match input {
+                Ok(input) => panic::catch_in(handle(&handler, input)).await,
+                Err(reason) => Err(reason),
+            };
+            let settlement = match handled {
                 Ok(()) => Settlement::Ack,
                 Err(reason) => Settlement::DeadLetter(reason),
             };
@@ -56,9 +59,13 @@ pub(crate) async fn run<H: Handler>(
     Current::scope(Arc::clone(&info), dispatch).await;
 }
 
-/// Hands an event to the handler. One that the condition turns down is done with.
-async fn handle<H: Handler>(handler: &H, envelope: Envelope) -> Result<(), DeadLetterReason> {
-    let input = H::Input::from_envelope(envelope).map_err(DeadLetterReason::Undecodable)?;
+#[inline]
+fn decode<H: Handler>(delivery: &Delivery) -> Result<H::Input, DeadLetterReason> {
+    H::Input::from_envelope(delivery.envelope()).map_err(DeadLetterReason::Undecodable)
+}
+
+/// Calls the handler. An event that its condition turns down is done with.
+async fn handle<H: Handler>(handler: &H, input: H::Input) -> Result<(), DeadLetterReason> {
     if handler.accepts(&input) {
         handler.call(input).await.map_err(DeadLetterReason::Failed)?;
     }

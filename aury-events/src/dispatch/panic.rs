@@ -1,4 +1,4 @@
-//! A panic in a handler is a failure of that handler alone.
+//! A panic of a subscriber is a failure of that subscriber alone.
 
 use std::{
     any::Any,
@@ -10,22 +10,34 @@ use std::{
 
 use aury_events_backends::DeadLetterReason;
 
-/// Runs a handler to its end, in whatever way it ends.
-pub(super) async fn catch(
+/// Calls `f`; a panic in it is the reason for which it failed.
+///
+/// Taken to be unwind safe: what `f` leaves behind is not used again, and what it shares with others is the business of
+/// its locks, which are poisoned.
+#[inline]
+pub(super) fn catch<T>(
+    f: impl FnOnce() -> Result<T, DeadLetterReason>,
+) -> Result<T, DeadLetterReason> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result,
+        Err(panic) => Err(DeadLetterReason::Panicked(message(&*panic))),
+    }
+}
+
+/// Runs a future to its end; a panic in it is the reason for which it failed.
+pub(super) async fn catch_in(
     future: impl Future<Output = Result<(), DeadLetterReason>>,
 ) -> Result<(), DeadLetterReason> {
     let mut future = pin!(future);
-    poll_fn(|cx| {
-        // Unwind safe: after a panic the future is not polled again, and what it shares with others is the business
-        // of its locks, which are poisoned.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(Err(DeadLetterReason::Panicked(message(&*panic)))),
-        }
+    poll_fn(|cx| match catch(|| Ok(future.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        // It is not polled again.
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
 }
 
+#[cold]
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
