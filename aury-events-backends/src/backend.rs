@@ -202,11 +202,20 @@ pub struct SubscriptionHealth {
     pub is_live: bool,
     /// How many deliveries it holds that are not settled.
     pub in_flight: u64,
+    /// How many events it has lost because it was too slow, on a backend that drops them then instead of waiting.
+    pub dropped: u64,
 }
 
 impl SubscriptionHealth {
     /// The health of a subscription.
     pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
-        Self { subscriber, is_live, in_flight }
+        Self { subscriber, is_live, in_flight, dropped: 0 }
+    }
+
+    /// Sets how many events it has lost because it was too slow.
+    #[must_use]
+    pub fn with_dropped(mut self, dropped: u64) -> Self {
+        self.dropped = dropped;
+        self
     }
 }

@@ -76,6 +76,11 @@ impl Delivery {
         self.attempt
     }
 
+    /// Counts one more attempt: the subscriber is given the event again without the backend's help.
+    pub fn count_attempt(&mut self) {
+        self.attempt = self.attempt.saturating_add(1);
+    }
+
     /// The number given to [`Delivery::new`].
     pub fn tag(&self) -> u64 {
         self.tag
@@ -148,6 +153,8 @@ pub enum DeadLetterReason {
     Failed(Box<dyn Error + Send + Sync>),
     /// The handler panicked, with this message.
     Panicked(String),
+    /// The handler did not end within this time.
+    TimedOut(Duration),
     /// The payload is not the event that the subscriber takes.
     Undecodable(DecodeError),
 }
@@ -158,6 +165,9 @@ impl fmt::Display for DeadLetterReason {
         let (what, mut cause): (_, Option<&dyn Error>) = match self {
             Self::Failed(error) => ("the handler failed", Some(&**error)),
             Self::Panicked(message) => return write!(f, "the handler panicked: {message}"),
+            Self::TimedOut(limit) => {
+                return write!(f, "the handler did not end within {limit:?}");
+            }
             Self::Undecodable(error) => ("the event could not be decoded", Some(error)),
         };
         f.write_str(what)?;

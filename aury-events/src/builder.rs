@@ -11,7 +11,7 @@ use crate::{
     catalogue::Catalogue,
     config::{
         BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
-        check_source,
+        check_source, check_subscribers,
     },
     error::{BackendFailure, Error},
     extract::States,
@@ -97,6 +97,7 @@ impl EventBusManagerBuilder {
             self.buses.keys().filter_map(|name| check_bus(name).err()).collect();
         problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));
         problems.extend(self.source.iter().filter_map(|uri| check_source(uri).err()));
+        problems.extend(self.subscribers.iter().filter_map(|globs| check_subscribers(globs).err()));
         if self.from_env {
             problems.extend(self.apply(Environment::from_process()));
         }

@@ -181,8 +181,8 @@ impl EventBus {
     /// Subscribes a closure to the events of one type, in this process, until
     /// [`unsubscribe`](Subscription::unsubscribe).
     ///
-    /// The event type is that of the closure's first parameter, an `Arc<E>`; a second one may be the [`Context`]. When
-    /// it returns, the subscription is live.
+    /// The event type is that of the closure's first parameter, an `Arc<E>`; a second one may be the
+    /// [`Context`](crate::Context). When it returns, the subscription is live.
     ///
     /// ```
     /// # use aury_events::prelude::*;
@@ -258,6 +258,7 @@ impl EventBus {
     ) -> Result<(), BackendFailure> {
         let mut spec =
             SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
+        spec.concurrency = entry.options.concurrency;
         if entry.options.broadcast {
             spec = spec.broadcast();
         }

@@ -11,6 +11,7 @@ mod dispatch;
 mod error;
 mod event;
 mod extract;
+mod failure;
 mod global;
 mod location;
 mod manager;
@@ -34,6 +35,7 @@ pub use crate::{
     },
     event::{Event, EventData, EventKey, IntoEvent},
     extract::{FromContext, Needs, State},
+    failure::Failure,
     global::{bus, default_bus, init_from_env, publish},
     location::Location,
     manager::EventBusManager,
@@ -70,7 +72,7 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult},
+        dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult, Retry, retry_if},
         event::EventEntry,
         extract::{Extractor, extractor},
         location::Location,

@@ -154,9 +154,9 @@ impl fmt::Display for Problem {
             Self::UnknownBus { subscriber, bus, known } => write!(
                 f,
                 "the subscriber {subscriber} listens on the bus `{bus}`, but there is only {}: configure it by \
-                 `EVENT_{}_URL` or `EVENT_{0}_BACKEND`, or in code by `.bus(\"{bus}\", …)`",
+                 `EVENT_{variable}_URL` or `EVENT_{variable}_BACKEND`, or in code by `.bus(\"{bus}\", …)`",
                 quoted(known),
-                bus.to_ascii_uppercase(),
+                variable = bus.to_ascii_uppercase(),
             ),
             Self::MissingState { subscriber, state } => write!(
                 f,
@@ -179,8 +179,8 @@ impl fmt::Display for Problem {
             ),
             Self::Unsupported { subscriber, requirement, bus, backend } => write!(
                 f,
-                "the subscriber {subscriber} requires {requirement}, which the backend `{backend}` of the bus `{bus}` \
-                 does not offer"
+                "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
+                 does not offer that"
             ),
             Self::Backend(failure) => write_with_causes(f, failure),
         }
@@ -283,11 +283,8 @@ impl Plan<'_> {
         };
         let offered = factory.capabilities();
         let unmet = [
-            (entry.options.durable && !offered.at_least_once, "`durable`, delivery at least once,"),
-            (
-                entry.topic.is_pattern() && !offered.patterns,
-                "`pattern`, subscriptions to patterns,",
-            ),
+            (entry.options.durable && !offered.at_least_once, "`durable`, delivery at least once"),
+            (entry.topic.is_pattern() && !offered.patterns, "`pattern`, subscriptions to patterns"),
         ];
         problems.extend(unmet.into_iter().filter(|(unmet, _)| *unmet).map(|(_, requirement)| {
             let backend = config.backend_name().to_owned();

@@ -1,11 +1,11 @@
 //! The link-time entry of a `#[subscribe]` function.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use aury_events_backends::{BoxFuture, Consumer, EventName, Topic, envelope::Pattern};
 
 use crate::{
-    dispatch::{self, FromEnvelope, Handler, HandlerResult},
+    dispatch::{self, FromEnvelope, Handler, HandlerResult, Retry},
     event::Event,
     extract::Needs,
     location::Location,
@@ -85,18 +85,37 @@ impl fmt::Display for StaticTopic {
     }
 }
 
-/// The options of a subscriber that say how its deliveries are treated.
+/// The options of a subscriber that say how its deliveries are treated. Known while compiling, so that what is not
+/// asked for is not compiled in.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub(crate) durable: bool,
     pub(crate) broadcast: bool,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: usize,
+    pub(crate) ordered: bool,
 }
 
 impl Options {
     /// All options off.
     #[expect(clippy::new_without_default, reason = "made by the macro, in constants alone")]
     pub const fn new() -> Self {
-        Self { durable: false, broadcast: false }
+        Self {
+            durable: false,
+            broadcast: false,
+            retry: None,
+            timeout: None,
+            concurrency: 1,
+            ordered: false,
+        }
+    }
+
+    /// Refuses to start without at-least-once delivery.
+    #[must_use]
+    pub const fn durable(mut self) -> Self {
+        self.durable = true;
+        self
     }
 
     /// Gets every event in every process.
@@ -106,10 +125,31 @@ impl Options {
         self
     }
 
-    /// Refuses to start without at-least-once delivery.
+    /// Tries again what failed.
     #[must_use]
-    pub const fn durable(mut self) -> Self {
-        self.durable = true;
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Ends each attempt after that time; it counts as failed.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Handles so many events at a time.
+    #[must_use]
+    pub const fn concurrency(mut self, handlers: usize) -> Self {
+        self.concurrency = handlers;
+        self
+    }
+
+    /// Keeps the events of one key in order.
+    #[must_use]
+    pub const fn ordered(mut self) -> Self {
+        self.ordered = true;
         self
     }
 }
@@ -179,6 +219,11 @@ struct Linked<S>(PhantomData<S>);
 
 impl<S: Subscriber> Handler for Linked<S> {
     type Input = S::Input;
+
+    #[inline]
+    fn options(&self) -> Options {
+        S::OPTIONS
+    }
 
     fn accepts(&self, input: &S::Input) -> bool {
         S::accepts(input)

@@ -11,6 +11,7 @@ use crate::{
     context::Context,
     dispatch::{FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
     event::Event,
+    subscriber::Options,
 };
 
 /// Who a subscription is: its subscriber and its bus.
@@ -153,6 +154,10 @@ impl<P, F> Closure<P, F> {
 
 impl<P: 'static, F: EventHandler<P>> Handler for Closure<P, F> {
     type Input = F::Input;
+
+    fn options(&self) -> Options {
+        Options::new()
+    }
 
     fn accepts(&self, _input: &F::Input) -> bool {
         true

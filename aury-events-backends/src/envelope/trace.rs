@@ -171,7 +171,8 @@ mod tests {
         let context: TraceContext = header.parse().unwrap();
         assert_eq!(context.to_string(), header);
         assert!(context.is_sampled());
-        assert_eq!(TraceContext::root().to_string().parse::<TraceContext>().is_ok(), true);
+        let root = TraceContext::root();
+        assert_eq!(root.to_string().parse(), Ok(root));
     }
 
     #[test]

@@ -20,5 +20,5 @@ pub use self::{bus::BusConfig, problem::ConfigProblem};
 pub(crate) use self::{
     env::Environment,
     filter::SubscriberFilter,
-    validate::{check_bus, check_service, check_source},
+    validate::{check_bus, check_service, check_source, check_subscribers},
 };

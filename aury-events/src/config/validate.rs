@@ -103,6 +103,11 @@ pub(crate) fn check_source(uri: &str) -> Result<(), ConfigProblem> {
     check_setter("SOURCE", uri, values::source(uri))
 }
 
+/// Whether that can select subscribers, when code says so.
+pub(crate) fn check_subscribers(globs: &str) -> Result<(), ConfigProblem> {
+    check_setter("SUBSCRIBERS", globs, values::subscribers(globs))
+}
+
 /// Whether a bus may be called that, when code names it: only such names can stand on an event, and in a variable.
 pub(crate) fn check_bus(name: &str) -> Result<(), ConfigProblem> {
     check_setter("BUS", name, values::bus(name))

@@ -92,6 +92,14 @@ pub(super) fn bus(name: &str) -> Result<String, String> {
     check(name, is_name, "expected lower-case letters, digits and `_`")
 }
 
+/// Globs over the ids of subscribers. These are paths of functions, or names made of ASCII.
+pub(super) fn subscribers(globs: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_-.:,*".contains(c);
+    let expected =
+        "expected ids of subscribers, in which `*` stands for any characters, separated by commas";
+    check(globs, globs.chars().all(valid), expected)
+}
+
 fn name_of(name: &str, signs: &str, expected: &str) -> Result<String, String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || signs.contains(c);
     check(name, !name.is_empty() && name.chars().all(valid), expected)

@@ -5,16 +5,48 @@ use std::sync::Arc;
 use aury_events_backends::{Envelope, envelope::DecodeError};
 
 use crate::{
-    DEFAULT_BUS, any_event::AnyEvent, error::BoxError, event::Event, subscriber::StaticTopic,
+    DEFAULT_BUS,
+    any_event::AnyEvent,
+    error::BoxError,
+    event::Event,
+    subscriber::{Options, StaticTopic},
 };
 
 /// What handling an event came to.
-pub type HandlerResult = Result<(), BoxError>;
+pub type HandlerResult = Result<(), HandlerError>;
+
+/// A handler's error, and whether it is worth trying again.
+#[derive(Debug)]
+pub struct HandlerError {
+    pub(super) source: BoxError,
+    /// Trying again would not help, so says `retry_if`.
+    pub(super) is_final: bool,
+}
+
+impl From<BoxError> for HandlerError {
+    fn from(source: BoxError) -> Self {
+        Self { source, is_final: false }
+    }
+}
+
+/// The result of a handler with `retry_if`.
+pub fn retry_if<E: Into<BoxError>>(
+    result: Result<(), E>,
+    is_worth_retrying: fn(&E) -> bool,
+) -> HandlerResult {
+    result.map_err(|error| {
+        let is_final = !is_worth_retrying(&error);
+        HandlerError { source: error.into(), is_final }
+    })
+}
 
 /// What is called for each delivery of a subscription.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// What it takes.
     type Input: FromEnvelope;
+
+    /// How its deliveries are treated.
+    fn options(&self) -> Options;
 
     /// Whether it wants this event.
     fn accepts(&self, input: &Self::Input) -> bool;
@@ -32,6 +64,11 @@ pub trait FromEnvelope: Send + Sync + Sized {
 
     /// Takes it out of an envelope.
     fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError>;
+
+    /// The key that the event's type gives it.
+    fn key(_envelope: &Envelope) -> Option<Arc<str>> {
+        None
+    }
 }
 
 // Recommended on purpose: the macro mentions an event's type here alone, and the compiler then says that `E` is not an
@@ -43,6 +80,11 @@ impl<E: Event> FromEnvelope for Arc<E> {
     #[inline]
     fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError> {
         E::decode(envelope.payload())
+    }
+
+    fn key(envelope: &Envelope) -> Option<Arc<str>> {
+        let event = Self::from_envelope(envelope).ok()?;
+        event.key().map(|key| Arc::from(&*key))
     }
 }
 
@@ -75,6 +117,6 @@ impl IntoHandlerResult for () {
 #[diagnostic::do_not_recommend]
 impl<E: Into<BoxError>> IntoHandlerResult for Result<(), E> {
     fn into_handler_result(self) -> HandlerResult {
-        self.map_err(Into::into)
+        self.map_err(|error| error.into().into())
     }
 }

@@ -1,54 +1,120 @@
-//! From a delivery to its settlement: decode, condition, handler, outcome, settle.
+//! From a delivery to its settlement: decode, condition, handler, verdict, settle.
 //!
-//! Every subscription runs one loop of its own, compiled for its handler and boxed once at start. Nothing is
-//! allocated per delivery, and nothing that a handler does reaches another subscription: its error and its panic end
-//! here.
+//! Every subscription runs one loop of its own, or as many as it has handlers at a time, compiled for its handler and
+//! boxed once at start. Nothing is allocated per delivery, and nothing that a handler does reaches another
+//! subscription: its error and its panic end here.
 
 mod handler;
+mod lanes;
 mod panic;
+mod retry;
+mod source;
 
-use std::{future::poll_fn, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
+use tokio::{task::JoinSet, time};
 
 pub(crate) use self::handler::Handler;
-pub use self::handler::{FromEnvelope, HandlerResult, IntoHandlerResult};
-use crate::{context::Current, subscription::SubscriptionInfo};
+use self::{
+    handler::HandlerError,
+    lanes::{InLanes, Lanes},
+    retry::Verdict,
+    source::{Alone, Shared, Source},
+};
+pub use self::{
+    handler::{FromEnvelope, HandlerResult, IntoHandlerResult, retry_if},
+    retry::Retry,
+};
+use crate::{context::Current, subscriber::Options, subscription::SubscriptionInfo};
 
 /// How many deliveries a loop takes before it lets others have the thread: a queue that never runs empty would keep it
 /// for ever.
 const TURN: u32 = 64;
 
+/// Up to this, a wait before the next attempt is spent in the loop. A longer one is left to the backend, where it holds
+/// up no other event.
+const SHORT_WAIT: Duration = Duration::from_millis(500);
+
 /// Serves a subscription until its consumer ends.
 pub(crate) async fn run<H: Handler>(
     handler: H,
-    mut consumer: Box<dyn Consumer>,
+    consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
 ) {
+    match handler.options().concurrency {
+        1 => serve(&handler, Alone(consumer), &info).await,
+        loops => serve_at_once(handler, loops, consumer, info).await,
+    }
+}
+
+/// Serves a subscription by several loops at a time.
+async fn serve_at_once<H: Handler>(
+    handler: H,
+    loops: usize,
+    consumer: Box<dyn Consumer>,
+    info: Arc<SubscriptionInfo>,
+) {
+    if handler.options().ordered {
+        let lanes = Lanes::new(consumer, loops);
+        serve_all(handler, (0..loops).map(|_| InLanes::<H::Input>::new(&lanes)), info).await;
+    } else {
+        let shared = Shared::new(consumer);
+        serve_all(handler, (0..loops).map(|_| shared.clone()), info).await;
+    }
+}
+
+/// Runs a loop for each source, until all have ended.
+async fn serve_all<H: Handler, S: Source + 'static>(
+    handler: H,
+    sources: impl Iterator<Item = S>,
+    info: Arc<SubscriptionInfo>,
+) {
+    let handler = Arc::new(handler);
+    // Dropped with this future, it takes the loops along.
+    let mut loops = JoinSet::new();
+    for source in sources {
+        let (handler, info) = (Arc::clone(&handler), Arc::clone(&info));
+        loops.spawn(async move { serve(&*handler, source, &info).await });
+    }
+    while loops.join_next().await.is_some() {}
+}
+
+/// Serves what a source gives, one delivery after the other.
+async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
+    let options = handler.options();
     let dispatch = async {
         let mut taken = 0;
-        while let Some(delivery) = poll_fn(|cx| consumer.poll_next(cx)).await {
-            // Decoding may run code of the application, and so may panic, as a handler may.
-            let input = panic::catch(|| decode::<H>(&delivery));
-            Current::begin(delivery);
-            let handled = match input {
-                Ok(input) => panic::catch_in(handle(&handler, input)).await,
-                Err(reason) => Err(reason),
+        while let Some(mut delivery) = source.next().await {
+            let settlement = loop {
+                // Decoding may run code of the application, and so may panic, as a handler may.
+                let input = panic::catch(|| decode::<H>(&delivery));
+                Current::begin(delivery);
+                let handled = match input {
+                    Ok(input) => {
+                        let handling = panic::catch_in(handle(handler, input));
+                        match options.timeout {
+                            None => handling.await,
+                            Some(limit) => time::timeout(limit, handling)
+                                .await
+                                .unwrap_or_else(|_| Err(DeadLetterReason::TimedOut(limit).into())),
+                        }
+                    }
+                    Err(failed) => Err(failed),
+                };
+                delivery = Current::end();
+                let Err(failed) = handled else { break Settlement::Ack };
+                let failed = Box::pin(after_failure(failed, &mut delivery, &options, info));
+                if let Some(settlement) = failed.await {
+                    break settlement;
+                }
             };
-            let settlement = match handled {
-                Ok(()) => Settlement::Ack,
-                Err(reason) => Settlement::DeadLetter(reason),
-            };
-            let delivery = Current::end();
-            if let Settlement::DeadLetter(reason) = &settlement {
-                report(&delivery, &info, reason);
-            }
             let settled = match delivery.settle(settlement).now() {
                 Ok(settled) => settled,
                 Err(pending) => pending.await,
             };
             if let Err(error) = settled {
-                warn_unsettled(&info, &error);
+                warn_unsettled(info, &error);
             }
             taken = (taken + 1) % TURN;
             if taken == 0 {
@@ -56,33 +122,86 @@ pub(crate) async fn run<H: Handler>(
             }
         }
     };
-    Current::scope(Arc::clone(&info), dispatch).await;
+    Current::scope(Arc::clone(info), dispatch).await;
 }
 
-#[inline]
-fn decode<H: Handler>(delivery: &Delivery) -> Result<H::Input, DeadLetterReason> {
-    H::Input::from_envelope(delivery.envelope()).map_err(DeadLetterReason::Undecodable)
+/// Why an attempt failed.
+#[derive(Debug)]
+struct Failed {
+    reason: DeadLetterReason,
+    /// Trying again would not help, so says the subscriber.
+    is_final: bool,
+}
+
+impl From<DeadLetterReason> for Failed {
+    fn from(reason: DeadLetterReason) -> Self {
+        Self { reason, is_final: false }
+    }
+}
+
+fn decode<H: Handler>(delivery: &Delivery) -> Result<H::Input, Failed> {
+    let input = H::Input::from_envelope(delivery.envelope());
+    input.map_err(|error| DeadLetterReason::Undecodable(error).into())
 }
 
 /// Calls the handler. An event that its condition turns down is done with.
-async fn handle<H: Handler>(handler: &H, input: H::Input) -> Result<(), DeadLetterReason> {
+async fn handle<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
     if handler.accepts(&input) {
-        handler.call(input).await.map_err(DeadLetterReason::Failed)?;
+        let handled = handler.call(input).await;
+        handled.map_err(|HandlerError { source, is_final }| Failed {
+            reason: DeadLetterReason::Failed(source),
+            is_final,
+        })?;
     }
     Ok(())
 }
 
-#[cold]
-fn report(delivery: &Delivery, info: &SubscriptionInfo, reason: &DeadLetterReason) {
+/// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,
+/// when the wait for it is over.
+async fn after_failure(
+    failed: Failed,
+    delivery: &mut Delivery,
+    options: &Options,
+    info: &SubscriptionInfo,
+) -> Option<Settlement> {
+    let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+    report(delivery, info, &failed.reason, &verdict);
+    match verdict {
+        // Where order is kept, what comes later has to wait too.
+        Verdict::Retry { after } if after <= SHORT_WAIT || options.ordered => {
+            time::sleep(after).await;
+            delivery.count_attempt();
+            None
+        }
+        Verdict::Retry { after } => Some(Settlement::Retry { after }),
+        Verdict::DeadLetter => Some(Settlement::DeadLetter(failed.reason)),
+        Verdict::Discard => Some(Settlement::Ack),
+    }
+}
+
+fn report(
+    delivery: &Delivery,
+    info: &SubscriptionInfo,
+    reason: &DeadLetterReason,
+    verdict: &Verdict,
+) {
     let metadata = delivery.metadata();
-    tracing::error!(
-        subscriber = info.id(),
-        event = %metadata.name(),
-        event_id = %metadata.id(),
-        trace_id = %metadata.trace().trace_id(),
-        attempt = delivery.attempt(),
-        "{reason}; the event is kept as a dead letter"
-    );
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                subscriber = info.id(),
+                event = %metadata.name(),
+                event_id = %metadata.id(),
+                trace_id = %metadata.trace().trace_id(),
+                attempt = delivery.attempt(),
+                "{reason}; {verdict}"
+            )
+        };
+    }
+    match verdict {
+        Verdict::Retry { .. } | Verdict::Discard => log!(warn),
+        Verdict::DeadLetter => log!(error),
+    }
 }
 
 #[cold]

@@ -10,24 +10,24 @@ use std::{
 
 use aury_events_backends::DeadLetterReason;
 
+use super::Failed;
+
 /// Calls `f`; a panic in it is the reason for which it failed.
 ///
 /// Taken to be unwind safe: what `f` leaves behind is not used again, and what it shares with others is the business of
 /// its locks, which are poisoned.
 #[inline]
-pub(super) fn catch<T>(
-    f: impl FnOnce() -> Result<T, DeadLetterReason>,
-) -> Result<T, DeadLetterReason> {
+pub(super) fn catch<T>(f: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(result) => result,
-        Err(panic) => Err(DeadLetterReason::Panicked(message(&*panic))),
+        Err(panic) => Err(DeadLetterReason::Panicked(message(&*panic)).into()),
     }
 }
 
 /// Runs a future to its end; a panic in it is the reason for which it failed.
 pub(super) async fn catch_in(
-    future: impl Future<Output = Result<(), DeadLetterReason>>,
-) -> Result<(), DeadLetterReason> {
+    future: impl Future<Output = Result<(), Failed>>,
+) -> Result<(), Failed> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch(|| Ok(future.as_mut().poll(cx))) {
         Ok(poll) => poll,

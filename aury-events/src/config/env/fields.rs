@@ -44,7 +44,9 @@ pub(super) static FIELDS: &[Field] = &[
     manager("MAX_HOPS", |all, text| {
         set(&mut all.max_hops, number(text, &values::MAX_HOPS).map(Some))
     }),
-    manager("SUBSCRIBERS", |all, text| set(&mut all.subscribers, Ok(Some(text.to_owned())))),
+    manager("SUBSCRIBERS", |all, text| {
+        set(&mut all.subscribers, values::subscribers(text).map(Some))
+    }),
 ];
 
 const fn bus(name: &'static str, read: fn(&mut BusConfig, &str) -> Result<(), String>) -> Field {

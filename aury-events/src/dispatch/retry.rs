@@ -1,0 +1,108 @@
+//! Whether a failed delivery is tried again, and when.
+
+use std::{fmt, time::Duration};
+
+use aury_events_backends::DeadLetterReason;
+
+use super::Failed;
+use crate::failure::{Decision, Failure};
+
+/// How often an event is tried, and how long the waits between the attempts are.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    /// Attempts in all, the first one included.
+    pub attempts: u32,
+    /// The wait after the first attempt.
+    pub delay: Duration,
+    /// What each further wait is longer by: 1 for waits of one length.
+    pub factor: f64,
+    /// The longest wait.
+    pub max_delay: Duration,
+    /// Whether each wait is shortened at random, by up to a half, so that what failed together does not come back
+    /// together.
+    pub jitter: bool,
+}
+
+/// What is to become of a delivery that failed.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Retry { after: Duration },
+    DeadLetter,
+    Discard,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry { after } => write!(f, "the next attempt follows in {after:?}"),
+            Self::DeadLetter => f.write_str("the event is kept as a dead letter"),
+            Self::Discard => f.write_str("the event is discarded"),
+        }
+    }
+}
+
+/// Judges the failure of an attempt, counted from 1. The handler's own decision goes before the subscriber's policy.
+pub(super) fn judge(policy: Option<&Retry>, attempt: u32, failed: &Failed) -> Verdict {
+    let decision = match &failed.reason {
+        DeadLetterReason::Failed(error) => Failure::decision(&**error),
+        // It would be no other event the next time.
+        DeadLetterReason::Undecodable(_) => Some(Decision::DeadLetter),
+        _ => None,
+    };
+    match (decision, policy) {
+        (Some(Decision::RetryAfter(after)), _) => Verdict::Retry { after },
+        (Some(Decision::Discard), _) => Verdict::Discard,
+        (None, Some(policy)) if !failed.is_final && attempt < policy.attempts => {
+            Verdict::Retry { after: policy.wait_after(attempt) }
+        }
+        (Some(Decision::DeadLetter) | None, _) => Verdict::DeadLetter,
+    }
+}
+
+impl Retry {
+    /// How long to wait after an attempt, counted from 1.
+    fn wait_after(&self, attempt: u32) -> Duration {
+        let growth = self.factor.powi(i32::try_from(attempt - 1).unwrap_or(i32::MAX));
+        // Beyond what a duration holds, it is the longest wait all the same.
+        let wait = Duration::try_from_secs_f64(self.delay.as_secs_f64() * growth);
+        let wait = wait.unwrap_or(Duration::MAX).min(self.max_delay);
+        if self.jitter { wait.mul_f64(1.0 - 0.5 * random_fraction()) } else { wait }
+    }
+}
+
+/// A number from 0 to 1 by chance.
+fn random_fraction() -> f64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    // Each hasher has random keys of its own, so that hashing nothing gives random bits.
+    let bits = RandomState::new().hash_one(());
+    bits as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(factor: f64, jitter: bool) -> Retry {
+        let (delay, max_delay) = (Duration::from_secs(2), Duration::from_secs(60));
+        Retry { attempts: 8, delay, factor, max_delay, jitter }
+    }
+
+    fn waits(policy: Retry) -> Vec<u64> {
+        (1..8).map(|attempt| policy.wait_after(attempt).as_secs()).collect()
+    }
+
+    #[test]
+    fn waits_are_of_one_length_or_grow_up_to_the_longest() {
+        assert_eq!(waits(policy(1.0, false)), [2, 2, 2, 2, 2, 2, 2]);
+        assert_eq!(waits(policy(2.0, false)), [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(policy(1e300, false).wait_after(u32::MAX), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn jitter_shortens_a_wait_by_up_to_a_half() {
+        let waits: Vec<_> = (0..1_000).map(|_| policy(1.0, true).wait_after(1)).collect();
+        let (shortest, longest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*shortest >= Duration::from_secs(1) && *longest <= Duration::from_secs(2));
+        assert!(*longest - *shortest > Duration::from_millis(500), "they differ");
+    }
+}
