@@ -9,16 +9,21 @@
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
-//! - [`memory`]: the backend inside one process, and the model for the others.
+//! - [`memory`]: the backend inside one process, and the model for the others;
+//! - `conformance` (with the feature of that name): the suite that every backend passes.
 
 pub mod backend;
 pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod delivery;
 pub mod envelope;
 pub mod error;
 pub mod in_flight;
 pub mod maybe_ready;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod registry;
 
 #[doc(inline)]

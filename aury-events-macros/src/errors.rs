@@ -6,6 +6,9 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Error, Result};
 
+/// Why a value is refused, and what to write instead.
+pub(crate) type Verdict = std::result::Result<(), String>;
+
 /// Collects mistakes while an item is parsed, so that the user sees all of them at once.
 ///
 /// Shared by reference: whoever parses a part reports what it finds and goes on with what is left.

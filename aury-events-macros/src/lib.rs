@@ -2,6 +2,7 @@
 //! re-exports them.
 
 mod dotted;
+mod duration;
 mod errors;
 mod event;
 mod name;
@@ -71,7 +72,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///     println!("order {} for {:.2}", event.order_id, event.amount);
 /// }
 ///
-/// #[subscribe(name = "order-mail", when = |event| event.amount >= 10.0, durable)]
+/// #[subscribe(name = "order-mail", when = |event| event.amount >= 10.0, retry = 3)]
 /// async fn send_order_mail(
 ///     event: &OrderCreated,
 ///     State(mailer): State<Mailer>,
@@ -117,9 +118,41 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `name = "order-mail"` | the subscriber's stable id, in queues, metrics and dead letters: letters, digits, `_`, `-`, `.`, `:` | `module::path::function` |
 /// | `when = \|event\| event.amount >= 10.0` | a closure or the path of a `fn(&E) -> bool`: other events are acknowledged, and not handled | always |
 /// | `pattern = "order.*"` | the names that `&AnyEvent` stands for, by AMQP's rules: `*` is one segment, `#` any number of them | – |
+/// | `retry = 3`, `retry(..)` | how often a failed event is tried in all, and how long to wait in between, see below | no retry |
+/// | `retry_if = MailError::is_transient` | a closure or the path of a `fn(&E) -> bool` over the function's error: other errors are not retried | every error |
+/// | `timeout = "30s"` | how long an attempt may take; one that takes longer has failed | none |
+/// | `concurrency = 16` | how many events this subscriber handles at a time in one process | 1 |
+/// | `ordered` | with `concurrency`: events with one key run in order, different keys in parallel | off |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
 /// | `broadcast` | every process gets every event, as for a cache, instead of one process per service | off |
 /// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
+///
+/// **Durations** are a whole number and a unit, `"500ms"`, `"2s"`, `"1m"` or `"1h"`, and at most a
+/// year.
+///
+/// # Options of `retry`
+///
+/// | `retry(..)` | meaning | default |
+/// |---|---|---|
+/// | `attempts = 3` | how often an event is tried, the first time included, from 2 to 1000 | 3 |
+/// | `delay = "2s"` | how long to wait before the second attempt | `"2s"` |
+/// | `backoff = "exponential"` | whether the delay grows from one attempt to the next, or is `"fixed"` | `"fixed"` |
+/// | `factor = 2.0` | exponential: by how much it grows each time, more than 1 | 2.0 |
+/// | `max_delay = "1m"` | exponential: how far it grows, no less than `delay` | `"1m"` |
+/// | `jitter` | vary each delay at random, so that what failed together is not retried together; `jitter = false` turns it off | on when exponential |
+///
+/// `retry = 3` is short for `retry(attempts = 3)`.
+///
+/// ```ignore
+/// #[subscribe(
+///     retry(attempts = 5, delay = "500ms", backoff = "exponential", max_delay = "10s"),
+///     retry_if = MailError::is_transient,
+///     timeout = "30s",
+/// )]
+/// async fn send_order_mail(event: &OrderCreated) -> Result<(), MailError> {
+///     mail::confirm(&event.order_id).await
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn subscribe(options: TokenStream, function: TokenStream) -> TokenStream {
     subscribe::subscribe(options.into(), function.into()).into()

@@ -5,11 +5,10 @@
 
 use syn::{Error, LitStr, Result};
 
+use crate::errors::Verdict;
+
 /// Room enough, and short enough for every backend's topics and queues, prefixes included.
 const MAX_BYTES: usize = 200;
-
-/// Why a text is refused, and what to write instead.
-type Verdict = std::result::Result<(), String>;
 
 /// An event's name: segments of letters, digits, `_` and `-`, joined by dots.
 pub(crate) fn event_name(name: LitStr) -> Result<LitStr> {

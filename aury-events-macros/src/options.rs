@@ -4,19 +4,25 @@
 //! knows, one by one. So an option is declared by the line that takes it, and what nobody has taken
 //! in the end is unknown.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::{
     Error, Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Path, Result, Token,
     ext::IdentExt as _,
     parse::{ParseStream, Parser as _, discouraged::Speculative as _},
-    parse_quote,
+    parse_quote, token,
 };
 
-use crate::{errors::Errors, nearest::nearest};
+use crate::{
+    duration::{Millis, duration},
+    errors::{Errors, Verdict},
+    nearest::nearest,
+};
 
 /// The options written on one item, until they are taken.
 pub(crate) struct Options<'errors> {
+    /// The option whose list this is, if it is one within another.
+    of: Option<&'static str>,
     given: Vec<Given>,
     /// Tokens that stand where an option's name should.
     strays: Vec<TokenTree>,
@@ -35,13 +41,15 @@ enum Value {
     Absent,
     /// `name = value`
     Expr(Expr),
+    /// `name(..)`
+    List(Group),
     /// What no option takes: `name = order.*`, `name["x"]`.
     Unreadable(TokenStream),
 }
 
 impl<'errors> Options<'errors> {
     pub(crate) fn new(errors: &'errors Errors) -> Self {
-        Options { given: Vec::new(), strays: Vec::new(), known: Vec::new(), errors }
+        Options { of: None, given: Vec::new(), strays: Vec::new(), known: Vec::new(), errors }
     }
 
     /// Reads one list; an item may have several, which count as one.
@@ -71,7 +79,7 @@ impl<'errors> Options<'errors> {
 
     /// Whether the option is there and not yet taken, be its value right or wrong.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.given.iter().any(|given| given.name == name)
+        self.given(name).is_some()
     }
 
     /// `name = "example"`, with the rules for what the string says.
@@ -96,6 +104,41 @@ impl<'errors> Options<'errors> {
     ) -> Option<T> {
         self.value(name, "a whole number", &example.to_string(), |value| match value {
             Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(parse(number)),
+            _ => None,
+        })
+    }
+
+    /// `name = 1.5` or `name = 2`, with the rules for the number.
+    pub(crate) fn decimal(
+        &mut self,
+        name: &'static str,
+        example: f64,
+        rules: impl FnOnce(f64) -> Verdict,
+    ) -> Option<f64> {
+        self.value(name, "a number", &format!("{example:?}"), |value| match value {
+            Expr::Lit(ExprLit { lit, .. }) => {
+                let number = match &lit {
+                    Lit::Float(number) => number.base10_parse(),
+                    Lit::Int(number) => number.base10_parse(),
+                    _ => return None,
+                };
+                Some(number.and_then(|number| keeping(rules, number, &lit)))
+            }
+            _ => None,
+        })
+    }
+
+    /// `name = "2s"`, with the rules for how long.
+    pub(crate) fn duration(
+        &mut self,
+        name: &'static str,
+        example: &str,
+        rules: impl FnOnce(Millis) -> Verdict,
+    ) -> Option<Millis> {
+        self.value(name, "a duration", &format!("{example:?}"), |value| match value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+                Some(duration(&text).and_then(|duration| keeping(rules, duration, &text)))
+            }
             _ => None,
         })
     }
@@ -126,6 +169,29 @@ impl<'errors> Options<'errors> {
         Some(name)
     }
 
+    /// `name`, `name = true` or `name = false`
+    pub(crate) fn switch(&mut self, name: &'static str) -> Option<bool> {
+        if let Some(Given { value: Value::Absent, .. }) = self.given(name) {
+            self.take(name);
+            return Some(true);
+        }
+        self.value(name, "`true` or `false`", "true", |value| match value {
+            Expr::Lit(ExprLit { lit: Lit::Bool(switch), .. }) => Some(Ok(switch.value)),
+            _ => None,
+        })
+    }
+
+    /// `name(option = value, ..)`: the options in there. Left untaken when written in another way.
+    pub(crate) fn list(&mut self, name: &'static str) -> Option<Options<'errors>> {
+        let Value::List(list) = &self.given(name)?.value else {
+            return None;
+        };
+        let mut options = Options { of: Some(name), ..Options::new(self.errors) };
+        options.read(list.stream());
+        self.take(name);
+        Some(options)
+    }
+
     /// `crate = path`: where the user's crate finds aury-events, for those who re-export it.
     pub(crate) fn krate(&mut self) -> Path {
         self.path("crate", "path::to::aury_events").unwrap_or_else(|| parse_quote!(::aury_events))
@@ -138,10 +204,18 @@ impl<'errors> Options<'errors> {
         }
     }
 
+    /// Says why an option does not go with the others, where it is there. It is still to be taken.
+    pub(crate) fn contradict(&self, name: &str, why: &str) {
+        if let Some(given) = self.given(name) {
+            self.errors.refuse(&given.name, why);
+        }
+    }
+
     /// Reports what nobody has taken.
     pub(crate) fn finish(self) {
         let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
-        let known = format!("valid options: {}", known.join(", "));
+        let of = self.of.map(|name| format!(" of `{name}`")).unwrap_or_default();
+        let known = format!("valid options{of}: {}", known.join(", "));
         for stray in self.strays {
             self.errors.refuse(stray, format!("expected `option = value`\n{known}"));
         }
@@ -169,7 +243,8 @@ impl<'errors> Options<'errors> {
                     None => tokens,
                 }
             }
-            Value::Absent => quote!(#name),
+            Value::Absent => name.to_token_stream(),
+            Value::List(list) => list.to_token_stream(),
             Value::Unreadable(tokens) => tokens,
         };
         let message = format!("`{name}` takes {expected}: write `{name} = {example}`");
@@ -180,6 +255,10 @@ impl<'errors> Options<'errors> {
     fn take(&mut self, name: &'static str) -> Option<Given> {
         self.known.push(name);
         self.take_unlisted(name)
+    }
+
+    fn given(&self, name: &str) -> Option<&Given> {
+        self.given.iter().find(|given| given.name == name)
     }
 
     fn take_unlisted(&mut self, name: &str) -> Option<Given> {
@@ -193,9 +272,20 @@ impl Value {
         match self {
             Value::Absent => None,
             Value::Expr(value) => Some(value.to_token_stream()),
+            Value::List(list) => Some(list.to_token_stream()),
             Value::Unreadable(tokens) => Some(tokens.clone()),
         }
     }
+}
+
+/// The value, if it keeps the rules.
+fn keeping<T: Copy>(
+    rules: impl FnOnce(T) -> Verdict,
+    value: T,
+    literal: &impl ToTokens,
+) -> Result<T> {
+    rules(value).map_err(|message| Error::new_spanned(literal, message))?;
+    Ok(value)
 }
 
 /// What an option's name is followed by.
@@ -203,6 +293,9 @@ fn value(input: ParseStream<'_>) -> Result<Value> {
     let assigned = input.parse::<Option<Token![=]>>()?.is_some();
     if input.is_empty() || input.peek(Token![,]) {
         return Ok(Value::Absent);
+    }
+    if !assigned && input.peek(token::Paren) {
+        return Ok(Value::List(input.parse()?));
     }
     // A closure holds commas of its own, so an expression is tried before looking for the comma.
     let ahead = input.fork();
@@ -243,6 +336,8 @@ fn ungrouped(value: Expr) -> Expr {
 
 #[cfg(test)]
 mod tests {
+    use quote::quote;
+
     use super::*;
 
     struct Taken {
@@ -300,9 +395,46 @@ mod tests {
         ] {
             assert_eq!(take(list).messages, ["`bus` takes a string: write `bus = \"domain\"`"]);
         }
+        for list in [quote!(durable = true), quote!(durable(true)), quote!(durable())] {
+            assert_eq!(
+                take(list).messages,
+                ["`durable` takes no value: write `durable`, or leave it out"],
+            );
+        }
+    }
+
+    #[test]
+    fn an_option_may_be_a_list_of_its_own() {
+        let read = |list: TokenStream| {
+            let errors = Errors::default();
+            let mut options = Options::new(&errors);
+            options.read(list);
+            let taken = options.list("retry").map(|mut list| {
+                let taken = (list.decimal("factor", 2.0, |_| Ok(())), list.switch("jitter"));
+                list.finish();
+                taken
+            });
+            (taken, errors.messages())
+        };
+        assert_eq!(read(quote!(retry())), (Some((None, None)), vec![]));
         assert_eq!(
-            take(quote!(durable = true)).messages,
-            ["`durable` takes no value: write `durable`, or leave it out"],
+            read(quote!(retry(factor = 0x3, jitter))),
+            (Some((Some(3.0), Some(true))), vec![])
+        );
+        assert_eq!(read(quote!(retry(jitter = false,))), (Some((None, Some(false))), vec![]));
+        // These are no lists, and left for another to take.
+        for other in [quote!(retry), quote!(retry = 3), quote!(retry = (3)), quote!(retry[3])] {
+            assert_eq!(read(other), (None, vec![]));
+        }
+        assert_eq!(
+            read(quote!(retry(factor = "2", jitter = 1, jitter, 7) x)).1,
+            [
+                "expected `,` before this",
+                "`jitter` is given twice: keep one of them",
+                "`factor` takes a number: write `factor = 2.0`",
+                "`jitter` takes `true` or `false`: write `jitter = true`",
+                "expected `option = value`\nvalid options of `retry`: `factor`, `jitter`",
+            ],
         );
     }
 

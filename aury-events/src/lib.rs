@@ -95,3 +95,8 @@ pub mod __private {
         Arc::unwrap_or_clone(event)
     }
 }
+
+/// The README's programs compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

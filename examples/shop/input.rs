@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     orders::OrderCreated,
-    values::{NotADate, NotMoney, whole},
+    values::{NotADate, NotMoney, counted, whole},
 };
 
 /// The longest line that is read: a file without line ends is not to fill the memory.
@@ -35,16 +35,27 @@ impl Input {
     }
 
     pub(crate) fn file(path: &Path) -> Result<Self, Unreadable> {
-        // Named as the user would write it, not as the default path is put together.
+        Self::open(path, path)
+    }
+
+    /// The purchases that come with the example.
+    pub(crate) fn purchases() -> Result<Self, Unreadable> {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/purchases.txt"));
         let here = std::env::current_dir().unwrap_or_default();
-        let name = path.strip_prefix(here).unwrap_or(path).display().to_string();
-        let open = || {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            Ok((file, metadata.is_file().then_some(metadata.len())))
+        Self::open(path, path.strip_prefix(here).unwrap_or(path))
+    }
+
+    fn open(path: &Path, name: &Path) -> Result<Self, Unreadable> {
+        let name = name.display().to_string();
+        let length = |file: &File| {
+            let metadata = file.metadata().ok()?;
+            metadata.is_file().then_some(metadata.len())
         };
-        match open() {
-            Ok((file, length)) => Ok(Self::new(name, Box::new(BufReader::new(file)), length)),
+        match File::open(path) {
+            Ok(file) => {
+                let length = length(&file);
+                Ok(Self::new(name, Box::new(BufReader::new(file)), length))
+            }
             Err(source) => Err(Unreadable { input: name, source }),
         }
     }
@@ -163,7 +174,8 @@ impl fmt::Display for Malformed {
             Reason::NotText { at } => write!(f, "byte {at} of the line is not UTF-8"),
             Reason::Fields { found } => write!(
                 f,
-                "the line has {found} of 5 fields: customer, sample, date, number of CDs, amount"
+                "the line has {}, not 5: customer, sample, date, number of CDs, amount",
+                counted(*found as u64, "field")
             ),
             Reason::Date(field, error) => write!(f, "the date {field} {error}"),
             Reason::Cds(field) => {

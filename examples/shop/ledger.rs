@@ -4,8 +4,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// The state of one life cycle, kept for the time that the process runs.
 ///
-/// Its subscribers run at the same time, and each writes fields of its own: what they come to does not depend on who was
-/// faster. An application with more than counts to keep has it in a database, and gives its subscribers the pool as
+/// Its subscribers run at the same time, and each writes fields of its own: what they come to does not depend on who
+/// was faster. An application with more than counts to keep has it in a database, and gives its subscribers the pool as
 /// `State`.
 pub(crate) struct Ledger<T>(LazyLock<Mutex<T>>);
 

@@ -7,8 +7,7 @@
 //! ```
 //!
 //! This file reads orders and publishes `order.created` for each. It knows no subscriber: the modules of the life cycles
-//! hold those, and the rest of the chain is theirs. The same program publishes only, or runs some of the subscribers, as
-//! `EVENT_SUBSCRIBERS` says.
+//! hold those, and the rest of the chain is theirs. Which of them run, `EVENT_SUBSCRIBERS` says.
 //!
 //! ```text
 //! cargo run --example shop -- --help
@@ -34,7 +33,7 @@ use std::{
 
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{input::Input, progress::Progress, report::Report, values::grouped};
+use crate::{input::Input, progress::Progress, report::Report, values::counted};
 
 const USAGE: &str = "\
 Runs the orders of a CD shop through its event chains, and shows what every subscriber did.
@@ -47,9 +46,6 @@ Usage: shop [FILE | -]
 
 A malformed line is reported and skipped. EVENT_* variables configure the bus.
 ";
-
-/// The purchases that come with the example.
-const PURCHASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/purchases.txt");
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -75,12 +71,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         return print(USAGE);
     };
     let events = aury_events::init_from_env().await?;
-    let published = publish_orders(&mut input).await?;
+    let published = publish_orders(&mut input).await;
 
-    // Without a limit of time, which shutdown has.
+    // What was published is handled, however long that takes: shutdown has a limit of time, this has none.
     events.default_bus().settled().await;
     let dead_letters = events.default_bus().dead_letters().list().await?;
     events.shutdown().await?;
+    let published = published?;
 
     let mut report = Report::new(&events.catalogue().subscribers);
     orders::report(&mut report);
@@ -89,9 +86,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     shipping::report(&mut report);
     users::report(&mut report);
     print(&format!("{published}\n\n{report}"))?;
-    match dead_letters.len() {
+    match dead_letters.len() as u64 {
         0 => Ok(()),
-        letters => Err(format!("{letters} dead letters are left; the log says why").into()),
+        letters => Err(format!("{}: the log says why", counted(letters, "dead letter")).into()),
     }
 }
 
@@ -99,7 +96,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 fn chosen_input() -> Result<Option<Input>, Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match &arguments[..] {
-        [] => Ok(Some(Input::file(Path::new(PURCHASES))?)),
+        [] => Ok(Some(Input::purchases()?)),
         [help] if help == "--help" || help == "-h" => Ok(None),
         [stdin] if stdin == "-" => Ok(Some(Input::stdin())),
         [file] if !file.as_encoded_bytes().starts_with(b"-") => {
@@ -129,8 +126,8 @@ async fn publish_orders(input: &mut Input) -> Result<String, Box<dyn Error>> {
         progress.show(input.done(), published);
     }
     progress.finish(published);
-    let (published, skipped) = (grouped(published), grouped(skipped));
-    Ok(format!("{}: {published} orders published, {skipped} malformed lines skipped", input.name()))
+    let (orders, lines) = (counted(published, "order"), counted(skipped, "malformed line"));
+    Ok(format!("{}: {orders} published, {lines} skipped", input.name()))
 }
 
 /// Writes to stdout. That its reader has seen enough, as `head` has, is not an error.

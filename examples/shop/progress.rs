@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::values::grouped;
+use crate::values::counted;
 
 const WIDTH: usize = 30;
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(50);
@@ -54,17 +54,14 @@ pub(crate) fn stderr() -> Stderr {
 // A terminal that is gone cannot be told: its errors are ignored.
 fn draw(done: Option<f64>, orders: u64, end: &str) {
     IS_DRAWN.store(true, Relaxed);
-    let orders = grouped(orders);
+    let orders = counted(orders, "order");
     let _ = match done {
         Some(done) => {
             let filled = (done * WIDTH as f64) as usize;
             let (bar, rest) = ("█".repeat(filled), "░".repeat(WIDTH - filled));
             let percent = (done * 100.0) as u32;
-            write!(
-                io::stderr(),
-                "{CLEAR_LINE}publishing {bar}{rest} {percent:3} %  {orders} orders{end}"
-            )
+            write!(io::stderr(), "{CLEAR_LINE}publishing {bar}{rest} {percent:3} %  {orders}{end}")
         }
-        None => write!(io::stderr(), "{CLEAR_LINE}publishing  {orders} orders{end}"),
+        None => write!(io::stderr(), "{CLEAR_LINE}publishing  {orders}{end}"),
     };
 }

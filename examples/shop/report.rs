@@ -25,8 +25,7 @@ pub(crate) fn number(what: &str, number: u64) -> Fact {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(running: &'a [SubscriberInfo]) -> Self {
-        let head = ["SUBSCRIBER", "LISTENS TO", "WHAT IT DID", ""].map(str::to_owned);
-        Self { running, rows: vec![head] }
+        Self { running, rows: Vec::new() }
     }
 
     /// Adds what a subscriber did, if it runs here.
@@ -44,10 +43,14 @@ impl<'a> Report<'a> {
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width =
-            |column: usize| self.rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        if self.rows.is_empty() {
+            return writeln!(f, "no subscriber runs in this process");
+        }
+        let head = ["SUBSCRIBER", "LISTENS TO", "WHAT IT DID", ""].map(str::to_owned);
+        let rows = || [&head].into_iter().chain(&self.rows);
+        let width = |column: usize| rows().map(|row| row[column].len()).max().unwrap_or(0);
         let [ids, topics, facts, values] = [0, 1, 2, 3].map(width);
-        for [id, topic, what, value] in &self.rows {
+        for [id, topic, what, value] in rows() {
             let line = format!("{id:ids$}  {topic:topics$}  {what:facts$}  {value:>values$}");
             writeln!(f, "{}", line.trim_end())?;
         }

@@ -86,6 +86,11 @@ pub(crate) fn report(report: &mut Report<'_>) {
             number("CDs in stock", stock.in_stock),
         ],
     );
-    report
-        .subscriber(concat!(module_path!(), "::warn"), [number("stock warnings", stock.warnings)]);
+    report.subscriber(
+        concat!(module_path!(), "::warn"),
+        [
+            number("stock warnings", stock.warnings),
+            fact("fewest CDs left", stock.fewest.map_or("none".to_owned(), grouped)),
+        ],
+    );
 }

@@ -127,3 +127,9 @@ pub(crate) fn grouped(number: u64) -> String {
     }
     text
 }
+
+/// A number of things: `1 order`, `6,919 orders`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}

@@ -36,6 +36,9 @@ struct Rare {
     id: Option<Arc<str>>,
     correlation_id: Option<Arc<str>>,
     causation_id: Option<Arc<str>>,
+    /// Of an event from elsewhere: the `source` of `Metadata` is that of this process.
+    source: Option<SharedStr>,
+    tracestate: Option<SharedStr>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
 }
@@ -144,17 +147,87 @@ impl Metadata {
         }
     }
 
+    /// The metadata of an event that comes from elsewhere.
+    ///
+    /// As long as nothing else is set, it is of version 1, was published just now, and starts a trace and a chain.
+    pub fn received(name: EventName, id: EventId, source: impl Into<SharedStr>) -> Self {
+        let mut metadata = Self::blank();
+        let [span] = random::words();
+        metadata.name = name;
+        metadata.time = SystemTime::now();
+        // As for an event published here: everybody who receives it starts the same trace.
+        metadata.trace = match id.as_uuid() {
+            Some(uuid) => TraceContext::root_of(uuid.into(), span),
+            None => TraceContext::root(),
+        };
+        metadata.version = 1;
+        metadata.rare_mut().source = Some(source.into());
+        metadata.with_id(id)
+    }
+
     /// Sets the id, of an event that comes from elsewhere. It starts a chain of its own, unless it has a correlation
     /// id.
     #[must_use]
     pub fn with_id(mut self, id: EventId) -> Self {
-        self.id = id.as_uuid().unwrap_or_default();
-        self.correlation_id = self.id;
-        if let Some(foreign) = id.as_foreign() {
-            let rare = self.rare_mut();
-            rare.id = Some(Arc::clone(foreign));
-            rare.correlation_id = Some(Arc::clone(foreign));
+        self.id = self.keep(&id, |rare| &mut rare.id);
+        self.with_correlation_id(id)
+    }
+
+    /// Sets the id of the event that started the chain (CloudEvents extension `correlationid`).
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: EventId) -> Self {
+        self.correlation_id = self.keep(&id, |rare| &mut rare.correlation_id);
+        self
+    }
+
+    /// Sets the id of the event that caused this one (CloudEvents extension `causationid`).
+    #[must_use]
+    pub fn with_causation_id(mut self, id: EventId) -> Self {
+        self.causation_id = self.keep(&id, |rare| &mut rare.causation_id);
+        self
+    }
+
+    /// The place of an id: where the UUIDs are if it is one, which is returned, else apart, beside a nil UUID.
+    fn keep(&mut self, id: &EventId, apart: impl Fn(&mut Rare) -> &mut Option<Arc<str>>) -> Uuid {
+        let foreign = id.as_foreign().cloned();
+        if foreign.is_some() || self.rare.is_some() {
+            *apart(self.rare_mut()) = foreign;
         }
+        id.as_uuid().unwrap_or_default()
+    }
+
+    /// Sets the version of the event's data (CloudEvents extension `dataversion`).
+    #[must_use]
+    pub fn with_version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets when the event was published (CloudEvents `time`).
+    #[must_use]
+    pub fn with_time(mut self, time: SystemTime) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// Sets the trace that the event was published in (CloudEvents extension `traceparent`).
+    #[must_use]
+    pub fn with_trace(mut self, trace: TraceContext) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Sets what tracing systems have noted about the trace (CloudEvents extension `tracestate`).
+    #[must_use]
+    pub fn with_tracestate(mut self, tracestate: impl Into<SharedStr>) -> Self {
+        self.rare_mut().tracestate = Some(tracestate.into());
+        self
+    }
+
+    /// Sets how many events precede this one in its chain.
+    #[must_use]
+    pub fn with_hops(mut self, hops: u16) -> Self {
+        self.hops = hops;
         self
     }
 
@@ -207,8 +280,9 @@ impl Metadata {
     }
 
     /// Who published it (CloudEvents `source`).
-    pub fn source(&self) -> &'static str {
-        self.source
+    pub fn source(&self) -> &str {
+        let foreign = self.rare.as_ref().and_then(|rare| rare.source.as_deref());
+        foreign.unwrap_or(self.source)
     }
 
     /// When it was published.
@@ -219,6 +293,11 @@ impl Metadata {
     /// The trace that it was published in.
     pub fn trace(&self) -> TraceContext {
         self.trace
+    }
+
+    /// What tracing systems have noted about that trace, as the header `tracestate` (W3C Trace Context §3.3).
+    pub fn tracestate(&self) -> Option<&str> {
+        self.rare.as_ref()?.tracestate.as_deref()
     }
 
     /// The id of the event that started the chain: the event's own when it started one.
@@ -261,9 +340,10 @@ impl fmt::Debug for Metadata {
             .field("id", &self.id())
             .field("name", &self.name)
             .field("version", &self.version)
-            .field("source", &self.source)
+            .field("source", &self.source())
             .field("time", &self.time)
             .field("trace", &self.trace)
+            .field("tracestate", &self.tracestate())
             .field("correlation_id", &self.correlation_id())
             .field("causation_id", &self.causation_id())
             .field("hops", &self.hops)
@@ -297,6 +377,44 @@ mod tests {
             assert_ne!(third.trace().span_id(), second.trace().span_id());
             assert_eq!((first.hops(), second.hops(), third.hops()), (0, 1, 2));
         }
+    }
+
+    #[test]
+    fn an_event_from_elsewhere_says_of_itself_what_it_likes() {
+        let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
+        for (id, others) in [("order/17", uuid), (uuid, "order/17"), ("a", "b")] {
+            let name = EventName::from_static("order.created");
+            let bare = Metadata::received(name.clone(), id.into(), "/elsewhere");
+            assert_eq!((bare.name(), bare.id(), bare.source()), (&name, id.into(), "/elsewhere"));
+            assert_eq!((bare.version(), bare.hops(), bare.key()), (1, 0, None));
+            assert_eq!((bare.correlation_id(), bare.causation_id()), (bare.id(), None));
+
+            let (time, trace) = (UNIX_EPOCH + Duration::from_nanos(1), TraceContext::root());
+            let full = bare
+                .with_correlation_id(others.into())
+                .with_causation_id(others.into())
+                .with_version(7)
+                .with_time(time)
+                .with_trace(trace)
+                .with_tracestate("vendor=1")
+                .with_hops(3);
+            assert_eq!(full.id(), id.into());
+            assert_eq!(full.correlation_id(), others.into());
+            assert_eq!(full.causation_id(), Some(others.into()));
+            assert_eq!((full.version(), full.time(), full.hops()), (7, time, 3));
+            assert_eq!((full.trace(), full.tracestate()), (trace, Some("vendor=1")));
+            assert_eq!(full.source(), "/elsewhere");
+            assert_eq!(full.with_id(others.into()).id(), others.into());
+        }
+    }
+
+    #[test]
+    fn whoever_receives_an_event_without_a_trace_starts_the_same_one() {
+        let id = EventId::from("01890a5d-ac96-774b-bcce-b302099a8057");
+        let receive =
+            || Metadata::received(EventName::from_static("a"), id.clone(), "/elsewhere").trace();
+        assert_eq!(receive().trace_id(), receive().trace_id());
+        assert_ne!(receive().span_id(), receive().span_id());
     }
 
     #[test]

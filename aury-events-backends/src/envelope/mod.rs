@@ -9,6 +9,8 @@ mod shared_str;
 mod shell;
 mod topic;
 mod trace;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 use std::fmt;
 

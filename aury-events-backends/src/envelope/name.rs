@@ -9,7 +9,7 @@ const MAX_LEN: usize = 200;
 
 /// The name of an event: segments of letters, digits, `_` and `-`, separated by dots (`order.created`); at most 200
 /// bytes.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventName(SharedStr);
 
 /// A text that is not an event name.

@@ -1,6 +1,6 @@
 //! A string that costs nothing, or one counter, to clone.
 
-use std::{borrow::Borrow, fmt, hash, ops::Deref, sync::Arc};
+use std::{borrow::Borrow, cmp, fmt, hash, ops::Deref, sync::Arc};
 
 /// An immutable string that lives as long as the process, or is shared between its holders.
 ///
@@ -72,6 +72,18 @@ impl PartialEq for SharedStr {
 }
 
 impl Eq for SharedStr {}
+
+impl PartialOrd for SharedStr {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SharedStr {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
 
 impl hash::Hash for SharedStr {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {

@@ -4,16 +4,16 @@ use std::{io, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    RedisError, ServerErrorKind, TcpSettings,
+    RedisError, ServerErrorKind,
     aio::MultiplexedConnection,
-    io::tcp::socket2::TcpKeepalive,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 use crate::{config::BackendConfig, error::BackendError};
 
 /// The longest that one attempt to connect may take, TLS and log-in included. A new attempt finds a server that has
 /// just come back sooner than one that waits for lost packets to be sent again.
-const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// How long a silent peer is probed, and how long sent data may stay unacknowledged, until the system gives the socket
 /// up.
@@ -42,7 +42,9 @@ impl RedisClient {
         let url = config.url.as_ref().ok_or_else(|| {
             BackendError::other("connect to Redis", "no URL is set, as in `redis://localhost:6379`")
         })?;
-        let refused = |error: RedisError| BackendError::other(format!("use {url} as the URL of Redis"), error);
+        let refused = |error: RedisError| {
+            BackendError::other(format!("use {url} as the URL of Redis"), error)
+        };
         let info = url.expose().into_connection_info().map_err(refused)?;
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_redis_settings(settings).set_tcp_settings(tcp_settings());
@@ -77,7 +79,8 @@ impl RedisClient {
                 on_push(push);
                 Ok::<(), ()>(())
             });
-        within(self.attempt, self.client.get_multiplexed_async_connection_with_config(&config)).await
+        within(self.attempt, self.client.get_multiplexed_async_connection_with_config(&config))
+            .await
     }
 }
 
@@ -103,18 +106,26 @@ pub(crate) async fn within<T>(
 ) -> Result<T, RedisError> {
     match tokio::time::timeout(limit, operation).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")).into()),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+                .into())
+        }
     }
 }
 
-/// Whether trying again is in vain: the server was reached and does not want us, as with a wrong password.
+/// Whether trying again is in vain: the server was reached and does not want us, as with a wrong password, or we do not
+/// trust it.
 pub(crate) fn is_refusal(error: &RedisError) -> bool {
     match error.kind() {
-        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => true,
-        // A server that is loading its data or is full answers otherwise soon.
+        ErrorKind::AuthenticationFailed
+        | ErrorKind::InvalidClientConfig
+        | ErrorKind::RESP3NotSupported
+        | ErrorKind::Server(ServerErrorKind::NoPerm) => true,
+        // A server that is full has room again soon.
         ErrorKind::Server(ServerErrorKind::ResponseError) => {
             !error.to_string().contains("max number of clients")
         }
-        _ => matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM")),
+        ErrorKind::Io => error.to_string().contains("invalid peer certificate"),
+        _ => matches!(error.code(), Some("WRONGPASS" | "NOAUTH")),
     }
 }

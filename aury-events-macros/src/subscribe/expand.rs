@@ -8,7 +8,12 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{ext::IdentExt as _, spanned::Spanned as _};
 
-use super::{Passed, Subscriber, Topic, parameter::find_impl};
+use super::{
+    Passed, Subscriber, Topic,
+    concurrency::Concurrency,
+    parameter::find_impl,
+    retry::{Growth, Retry},
+};
 
 pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
     let Subscriber { krate, conditions, function, .. } = &subscriber;
@@ -72,9 +77,38 @@ impl Subscriber {
 
     fn options(&self) -> TokenStream {
         let krate = &self.krate;
+        let retry = self.retry.as_ref().map(|retry| self.retry(retry));
+        let timeout = self.timeout.map(|limit| quote!(.timeout(#limit)));
+        let concurrency = self.concurrency();
         let durable = self.durable.then(|| quote!(.durable()));
         let broadcast = self.broadcast.then(|| quote!(.broadcast()));
-        quote!(#krate::__private::Options::new() #durable #broadcast)
+        quote! {
+            #krate::__private::Options::new()
+                #retry #timeout #concurrency #durable #broadcast
+        }
+    }
+
+    /// A delay that stays the same grows by 1, up to itself.
+    fn retry(&self, Retry { attempts, delay, growth, jitter }: &Retry) -> TokenStream {
+        let krate = &self.krate;
+        let fixed = Growth { factor: 1.0, max_delay: *delay };
+        let Growth { factor, max_delay } = growth.as_ref().unwrap_or(&fixed);
+        quote! {
+            .retry(#krate::__private::Retry {
+                attempts: #attempts,
+                delay: #delay,
+                factor: #factor,
+                max_delay: #max_delay,
+                jitter: #jitter,
+            })
+        }
+    }
+
+    fn concurrency(&self) -> Option<TokenStream> {
+        let Concurrency { handlers, ordered } = self.concurrency;
+        let handlers = usize::from(handlers);
+        let ordered = ordered.then(|| quote!(.ordered()));
+        (handlers > 1).then(|| quote!(.concurrency(#handlers) #ordered))
     }
 
     /// The form in which the runtime hands the event over.
@@ -133,7 +167,7 @@ impl Subscriber {
         };
         let extracted: Vec<_> =
             (0..extractors.len()).map(|index| local(&format!("extracted{index}"))).collect();
-        let output = self.output();
+        let result = self.result(quote!(#function(#event, #(#extracted),*).await));
         // When the future is not `Send`, the function's name is where to say so. To lints it stays
         // what a macro wrote.
         let span = Span::call_site().located_at(function.span());
@@ -144,11 +178,25 @@ impl Subscriber {
             + ::core::marker::Send {
                 async move {
                     #( let #extracted = #krate::__private::extractor::<#extractors>().extract()?; )*
-                    <#output as #krate::__private::IntoHandlerResult>::into_handler_result(
-                        #function(#event, #(#extracted),*).await
-                    )
+                    #result
                 }
             }
+        }
+    }
+
+    /// What the function's output comes to. With `retry_if`, too, it is the return type in the
+    /// signature that is blamed when it does not fit.
+    fn result(&self, output: TokenStream) -> TokenStream {
+        let krate = &self.krate;
+        let ty = self.output();
+        let Some(retry_if) = &self.retry_if else {
+            return quote!(<#ty as #krate::__private::IntoHandlerResult>::into_handler_result(#output));
+        };
+        let mut result = local("result");
+        result.set_span(result.span().located_at(self.output.span()));
+        quote! {
+            let #result: #ty = #output;
+            #krate::__private::retry_if(#result, #retry_if)
         }
     }
 

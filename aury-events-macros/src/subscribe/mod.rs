@@ -1,15 +1,18 @@
 //! `#[subscribe]`
 
+mod concurrency;
 mod condition;
 mod expand;
 mod parameter;
 mod parse;
+mod retry;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Expr, Ident, LitStr, Path, Type};
 
-use crate::errors::Errors;
+use self::{concurrency::Concurrency, retry::Retry};
+use crate::{duration::Millis, errors::Errors};
 
 /// A function that handles events, and what is written about it.
 struct Subscriber {
@@ -25,6 +28,10 @@ struct Subscriber {
     bus: Option<LitStr>,
     name: Option<LitStr>,
     when: Option<Expr>,
+    retry: Option<Retry>,
+    retry_if: Option<Expr>,
+    timeout: Option<Millis>,
+    concurrency: Concurrency,
     durable: bool,
     broadcast: bool,
 }

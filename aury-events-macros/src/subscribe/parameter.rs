@@ -124,6 +124,11 @@ fn refuse_impl_trait(ty: &Type) -> Result<()> {
     }
 }
 
+/// Whether the type is `()`.
+pub(super) fn is_unit(ty: &Type) -> bool {
+    matches!(ungrouped(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
 /// The first `impl` in a type, however deep.
 pub(super) fn find_impl(ty: TokenStream) -> Option<Ident> {
     ty.into_iter().find_map(|token| match token {

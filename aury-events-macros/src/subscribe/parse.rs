@@ -3,17 +3,24 @@
 
 use proc_macro2::TokenStream;
 use syn::{
-    Abi, Attribute, Error, FnArg, GenericParam, Generics, LitStr, Result, ReturnType, Safety,
+    Abi, Attribute, Error, Expr, FnArg, GenericParam, Generics, LitStr, Result, ReturnType, Safety,
     Signature, Token, Type, Visibility,
     parse::{Parse, ParseStream},
 };
 
 use super::{
     Subscriber, Topic,
+    concurrency::concurrency,
     condition::condition,
-    parameter::{Input, extractor, input},
+    parameter::{Input, extractor, input, is_unit},
+    retry::retry,
 };
-use crate::{errors::Errors, name, options::Options};
+use crate::{
+    duration::Millis,
+    errors::{Errors, Verdict},
+    name,
+    options::Options,
+};
 
 /// The subscriber that the function is meant to be; `None` when that cannot be told.
 pub(super) fn parse(
@@ -28,6 +35,10 @@ pub(super) fn parse(
     let when = options.function("when", "|event| event.amount > 100.0");
     let is_pattern = options.has("pattern");
     let pattern = options.string("pattern", "order.*", name::pattern);
+    let retry = retry(&mut options);
+    let retry_if = options.function("retry_if", "|error| error.is_timeout()");
+    let timeout = options.duration("timeout", "30s", timeout);
+    let concurrency = concurrency(&mut options, is_pattern);
     let durable = options.flag("durable").is_some();
     let broadcast = options.flag("broadcast").is_some();
     let krate = options.krate();
@@ -36,6 +47,10 @@ pub(super) fn parse(
     let Function { attrs, signature } = errors.keep(syn::parse2(function))?;
     check_kind(&signature, errors);
     check_generics(&signature.generics, errors);
+    let output = output(&signature);
+    if output.is_none() {
+        errors.keep(no_errors_to_tell_apart(retry_if.as_ref()));
+    }
     let mut parameters = errors.keep(parameters(&signature))?.into_iter();
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
@@ -47,16 +62,26 @@ pub(super) fn parse(
         function: signature.ident,
         topic,
         extractors,
-        output: match signature.output {
-            ReturnType::Default => None,
-            ReturnType::Type(_, ty) => Some(*ty),
-        },
+        output,
         bus,
         name,
         when,
+        retry,
+        retry_if,
+        timeout,
+        concurrency,
         durable,
         broadcast,
     })
+}
+
+fn timeout(limit: Millis) -> Verdict {
+    match limit {
+        Millis(0) => {
+            Err("a timeout is more than zero: leave `timeout` out for no limit".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is read of a function; its body is its own business.
@@ -125,6 +150,25 @@ fn check_generics(generics: &Generics, errors: &Errors) {
             "a subscriber handles one type of event, so it cannot be generic: \
              write one function for each type, and let them share a generic one",
         );
+    }
+}
+
+/// The return type, unless it is the one of a function that does not fail.
+fn output(signature: &Signature) -> Option<Type> {
+    match &signature.output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, ty) => (!is_unit(ty)).then(|| Type::clone(ty)),
+    }
+}
+
+fn no_errors_to_tell_apart(retry_if: Option<&Expr>) -> Result<()> {
+    match retry_if {
+        None => Ok(()),
+        Some(retry_if) => Err(Error::new_spanned(
+            retry_if,
+            "a function that returns nothing has no errors to tell apart: \
+             return `Result<(), E>`, or leave `retry_if` out",
+        )),
     }
 }
 
@@ -291,11 +335,12 @@ mod tests {
             const unsafe extern "C" fn f<T>(event: &mut T, context: &Context) where T: Event {}
         };
         assert_eq!(
-            messages(quote!(bus = "Domain", retry = 3), function),
+            messages(quote!(bus = "Domain", retyr = 3), function),
             [
                 "a bus's name is in lower case: write \"domain\"",
-                "unknown option `retry`\n\
-                 valid options: `bus`, `name`, `when`, `pattern`, `durable`, `broadcast`, `crate`",
+                "unknown option `retyr`: did you mean `retry`?\n\
+                 valid options: `bus`, `name`, `when`, `pattern`, `retry`, `retry_if`, `timeout`, \
+                 `concurrency`, `ordered`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \
@@ -307,6 +352,48 @@ mod tests {
                 "only the event comes as a reference: take what follows it by value, without `&`",
             ]
         );
+    }
+
+    #[test]
+    fn a_timeout_leaves_some_time() {
+        let function = quote!(
+            async fn f(event: &OrderCreated) {}
+        );
+        let written = subscriber(quote!(timeout = "30s"), function.clone());
+        assert_eq!(written.timeout, Some(Millis(30_000)));
+        assert_eq!(
+            messages(quote!(timeout = "0s"), function.clone()),
+            ["a timeout is more than zero: leave `timeout` out for no limit"]
+        );
+        assert_eq!(
+            messages(quote!(timeout = 30s), function),
+            ["`timeout` takes a duration: write `timeout = \"30s\"`"]
+        );
+    }
+
+    #[test]
+    fn errors_are_told_apart_where_there_are_any() {
+        let options = quote!(retry = 3, retry_if = is_transient);
+        subscriber(
+            options.clone(),
+            quote!(
+                async fn f(event: &OrderCreated) -> Result<(), MailError> {}
+            ),
+        );
+        for infallible in [
+            quote!(
+                async fn f(event: &OrderCreated) {}
+            ),
+            quote!(
+                async fn f(event: &OrderCreated) -> () {}
+            ),
+        ] {
+            assert_eq!(
+                messages(options.clone(), infallible),
+                ["a function that returns nothing has no errors to tell apart: \
+                  return `Result<(), E>`, or leave `retry_if` out"]
+            );
+        }
     }
 
     #[test]

@@ -54,7 +54,14 @@ pub(crate) async fn by_value(
     Ok(())
 }
 
-#[subscribe(when = is_large)]
+#[subscribe(
+    when = is_large,
+    retry(attempts = 5, delay = "500ms", backoff = "exponential", factor = 3, max_delay = "1h"),
+    retry_if = |error| !error.to_string().is_empty(),
+    timeout = "30s",
+    concurrency = 16,
+    ordered,
+)]
 async fn shared(
     event: Arc<OrderPaid>,
 ) -> Result<(), impl std::error::Error + Send + Sync + 'static> {
@@ -72,7 +79,23 @@ async fn any(event: &AnyEvent) -> Result<(), String> {
     Ok(())
 }
 
-#[subscribe]
+#[subscribe(retry = 2, retry_if = std::io::Error::is_transient)]
+async fn retried(_event: &NightlyRunStarted) -> Result<(), std::io::Error> {
+    Ok(())
+}
+
+/// Tells errors apart.
+trait Transient {
+    fn is_transient(&self) -> bool;
+}
+
+impl Transient for std::io::Error {
+    fn is_transient(&self) -> bool {
+        self.kind() == std::io::ErrorKind::Interrupted
+    }
+}
+
+#[subscribe(retry(delay = "1s", jitter), broadcast, concurrency = 1)]
 async fn destructured(NightlyRunStarted: &NightlyRunStarted) {}
 
 #[subscribe]

@@ -1,0 +1,115 @@
+//! Envelopes to bytes, and back.
+
+use std::sync::Arc;
+
+use super::{
+    Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes, aury, binary,
+    cloudevents, members::Members, text,
+};
+use crate::{
+    config::{BackendConfig, Format},
+    envelope::{Envelope, Payload},
+};
+
+/// The room that the attributes of an event take, without its name and what [`Limits`] count as metadata.
+const ROOM: usize = 448;
+
+/// Writes envelopes in the format of a bus and reads them in every format, within its limits.
+///
+/// Which formats there are is told in the documentation of the [module](super).
+#[derive(Debug, Clone)]
+pub struct Codec {
+    format: Format,
+    limits: Limits,
+}
+
+impl Codec {
+    /// The codec of a bus.
+    pub fn new(config: &BackendConfig) -> Self {
+        Self { format: config.format, limits: Limits::new(config) }
+    }
+
+    /// Sets other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The content type of what [`encode`](Self::encode) writes.
+    pub fn content_type(&self) -> &'static str {
+        match self.format {
+            Format::CloudEvents => "application/cloudevents+json",
+            Format::Aury => "application/json",
+        }
+    }
+
+    /// Writes an event.
+    ///
+    /// # Errors
+    ///
+    /// When the payload has no JSON form, when something is larger than the limits allow, or when the metadata holds
+    /// what CloudEvents cannot: an id that is empty or has control characters, a source that is no URI reference, a
+    /// time before the year 0 or after 9999. Metadata that was received can always be written.
+    pub fn encode(&self, envelope: &Envelope) -> Result<Vec<u8>, WireError> {
+        let metadata = envelope.metadata();
+        let size = self.limits.check_metadata(metadata)?;
+        let data = envelope.payload().json().map_err(WireError::Payload)?;
+        self.limits.check_payload(data.len())?;
+        let room = ROOM + metadata.name().as_str().len() + size;
+        match self.format {
+            Format::CloudEvents => cloudevents::encode(metadata, &data, room),
+            Format::Aury => aury::encode(metadata, &data, room),
+        }
+    }
+
+    /// Reads a message that is an event all by itself: a CloudEvent in structured mode, an envelope of aury-boot, or
+    /// else a JSON object that is the event's data.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of them, or something is larger than the limits allow. The same bytes fail in the same way each
+    /// time.
+    pub fn decode(&self, message: &[u8], hint: &Hint<'_>) -> Result<Envelope, WireError> {
+        self.limits.check_message(message.len())?;
+        let members = Members::read(message, &self.limits)?;
+        if members.is_cloudevent() || hint.content_type.is_some_and(text::is_cloudevent) {
+            cloudevents::decode(members.into_list()?, hint, &self.limits)
+        } else if members.is_aury() {
+            aury::decode(members.into_list()?, hint, &self.limits)
+        } else {
+            self.decode_data(message.trim_ascii(), hint)
+        }
+    }
+
+    /// Reads the data of an event that says nothing else.
+    fn decode_data(&self, json: &[u8], hint: &Hint<'_>) -> Result<Envelope, WireError> {
+        self.limits.check_payload(json.len())?;
+        let payload = Payload::Json(Arc::from(json));
+        Attributes::new(&self.limits, Attribute::as_str).into_envelope(payload, hint, &self.limits)
+    }
+
+    /// Reads a message with properties, as AMQP's are: a CloudEvent in binary mode, if attributes of one are among
+    /// them, or else what [`decode`](Self::decode) reads.
+    ///
+    /// Properties that are no attributes of a CloudEvent are left alone. The content type belongs into the hint.
+    ///
+    /// # Errors
+    ///
+    /// See [`decode`](Self::decode).
+    pub fn decode_message<'a>(
+        &self,
+        properties: impl IntoIterator<Item = (&'a str, AttributeValue<'a>)>,
+        body: &[u8],
+        hint: &Hint<'a>,
+    ) -> Result<Envelope, WireError> {
+        self.limits.check_message(body.len())?;
+        // AMQP binding §3: by the content type, it is structured mode, whatever else the properties say.
+        if !hint.content_type.is_some_and(text::is_cloudevent)
+            && let Some(envelope) = binary::decode(properties, body, hint, &self.limits)?
+        {
+            return Ok(envelope);
+        }
+        self.decode(body, hint)
+    }
+}

@@ -1,0 +1,10 @@
+//! The backends on a Redis server (version 6 or later), with feature `redis`.
+//!
+//! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment.
+
+mod backoff;
+mod codec;
+mod connection;
+mod dead_letters;
+mod link;
+pub mod pubsub;

@@ -1,0 +1,100 @@
+//! What is to be delivered again, but not yet.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Entries that wait for their time.
+pub(super) struct Delayed<T> {
+    waiting: BinaryHeap<Reverse<Due<T>>>,
+    added: u64,
+}
+
+impl<T> Default for Delayed<T> {
+    fn default() -> Self {
+        Self { waiting: BinaryHeap::new(), added: 0 }
+    }
+}
+
+/// An entry and its time; of two with one time, the earlier added comes first.
+struct Due<T> {
+    at: (Instant, u64),
+    entry: T,
+}
+
+impl<T> Delayed<T> {
+    pub(super) fn add(&mut self, at: Instant, entry: T) {
+        self.added += 1;
+        self.waiting.push(Reverse(Due { at: (at, self.added), entry }));
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The entry whose time came first, if any has come.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<T> {
+        if self.next()? > now {
+            return None;
+        }
+        self.waiting.pop().map(|Reverse(due)| due.entry)
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.waiting.peek().map(|Reverse(due)| due.at.0)
+    }
+
+    pub(super) fn clear(&mut self) -> usize {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.len()
+    }
+}
+
+impl<T> PartialEq for Due<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl<T> Eq for Due<T> {}
+
+impl<T> PartialOrd for Due<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Due<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+/// The consumer's clock: wakes it when the next entry is due.
+#[derive(Default)]
+pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Has the task woken at that time.
+    pub(super) fn set(&mut self, at: Instant, cx: &mut Context<'_>) {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        if sleep.as_mut().poll(cx) == Poll::Ready(()) {
+            // Its time has come since the caller looked.
+            cx.waker().wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! `EVENT_BACKEND=redis`: Redis Pub/Sub.
+//!
+//! An event is published on the channel `{prefix}{event name}` and reaches every process that listens at that moment,
+//! **at most once**: Redis keeps nothing. `publish` is `Ok` when the server has taken the event, whoever listens.
+//!
+//! - *Connections.* One for commands and one that listens, each supervised: a server that goes away is reconnected to
+//!   for ever, and found again within two seconds of its return. What is published meanwhile waits, up to the publish
+//!   timeout; what others publish meanwhile is lost. A publish whose connection breaks before the answer fails, and is
+//!   not repeated, since it may have been carried out.
+//! - *Subscriptions.* One at the server for each event name and pattern, shared by the subscribers of this process; a
+//!   message is decoded once.
+//! - *Slow subscribers.* Each has a bounded queue (`QUEUE_CAPACITY`) and loses its oldest event when one too many
+//!   comes. That is counted in [`SubscriptionHealth::dropped`](crate::SubscriptionHealth::dropped) and logged, at most
+//!   once a second.
+//! - *Retries* wait in this process and take places in the queue. *Dead letters* go to the stream
+//!   `{prefix}dead-letters`, messages that are no events included.
+//! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
+//!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
+
+mod delayed;
+mod glob;
+mod lag;
+mod memo;
+mod publish;
+mod queue;
+mod subscriptions;
+mod topics;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use redis::{Cmd, aio::MultiplexedConnection};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use self::{
+    queue::{Queue, QueueConsumer},
+    subscriptions::Subscriptions,
+    topics::{Status, channel},
+};
+use super::{
+    codec::Codec,
+    connection::RedisClient,
+    dead_letters::{DeadLetters, Undecodable},
+    link::{Commands, Link},
+};
+use crate::{
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    config::BackendConfig,
+    delivery::{Consumer, DeadLetter},
+    error::BackendError,
+    in_flight::{InFlight, Tally},
+    maybe_ready::{BoxFuture, MaybeReady},
+    registry::{BackendFactory, Connect},
+};
+
+inventory::submit! { BackendFactory::new("redis", CAPABILITIES, connect) }
+
+const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().remote();
+
+fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
+    Box::pin(async move {
+        let backend = PubSubBackend::connect(&connect.config).await?;
+        Ok(Arc::new(backend) as Arc<dyn Backend>)
+    })
+}
+
+/// Redis Pub/Sub: see the [module](self).
+pub struct PubSubBackend {
+    prefix: String,
+    codec: Codec,
+    queue_capacity: usize,
+    connect_timeout: Duration,
+    publish_timeout: Duration,
+    commands: Arc<Link<Commands>>,
+    listening: Arc<Link<Subscriptions>>,
+    subscriptions: Arc<Subscriptions>,
+    dead_letters: Arc<DeadLetters>,
+    in_flight: InFlight,
+    intake: Intake,
+    /// What looks after the connections and stores undecodable messages.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl PubSubBackend {
+    /// Connects to the server at `config.url`, waiting up to `config.connect_timeout` for one that is late.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is none of Redis, when the server refuses us, as with a wrong password, or when it has not been
+    /// reached in time.
+    pub async fn connect(config: &BackendConfig) -> Result<Self, BackendError> {
+        let client = RedisClient::new(config)?;
+        let codec = Codec::new(config);
+        let deadline = Instant::now() + config.connect_timeout;
+        let commands =
+            Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
+        let dead_letters = Arc::new(DeadLetters::new(Arc::clone(&commands), codec.clone(), config));
+        let in_flight = InFlight::default();
+        let storing = Arc::new(in_flight.tally());
+        let (subscriptions, undecodable) =
+            Subscriptions::new(config.key_prefix.clone(), codec.clone(), Arc::clone(&storing));
+        let subscriptions = Arc::new(subscriptions);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let listening = Link::connect(client, Arc::clone(&subscriptions), left).await?;
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&commands).supervise());
+        tasks.spawn(Arc::clone(&listening).supervise());
+        tasks.spawn(store(undecodable, Arc::clone(&dead_letters), storing));
+        Ok(Self {
+            prefix: config.key_prefix.clone(),
+            codec,
+            queue_capacity: config.queue_capacity,
+            connect_timeout: config.connect_timeout,
+            publish_timeout: config.publish_timeout,
+            commands,
+            listening,
+            subscriptions,
+            dead_letters,
+            in_flight,
+            intake: Intake::default(),
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    /// The command that publishes an event, and its size in bytes.
+    fn command(
+        &self,
+        Outgoing { envelope, origin }: &Outgoing,
+    ) -> Result<(Cmd, usize), BackendError> {
+        if !self.intake.takes(*origin) {
+            return Err(BackendError::closed());
+        }
+        let message = self.codec.encode(envelope)?;
+        let channel = channel(&self.prefix, envelope.metadata().name());
+        let bytes = "PUBLISH".len() + channel.len() + message.len();
+        let mut command = Cmd::with_capacity(3, bytes);
+        command.arg("PUBLISH").arg(channel).arg(message);
+        Ok((command, bytes))
+    }
+
+    async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
+        if !self.intake.takes(Origin::Application) {
+            return Err(BackendError::closed());
+        }
+        let SubscriptionSpec { subscriber, topic, .. } = spec;
+        let operation = format!("subscribe {subscriber} to {topic}");
+        let queue = Queue::new(
+            subscriber,
+            self.queue_capacity,
+            self.in_flight.tally(),
+            Arc::clone(&self.dead_letters),
+            self.subscriptions.closing(),
+        );
+        // Made before the wait, it takes the queue back when the wait ends badly.
+        let consumer = QueueConsumer::new(Arc::clone(&queue));
+        let status = self.subscriptions.add(topic, queue);
+        let mut status = status.ok_or_else(BackendError::closed)?;
+        let confirmed = status.wait_for(|status| *status != Status::Unconfirmed);
+        match timeout(self.connect_timeout, confirmed).await {
+            Err(_) => Err(BackendError::timed_out(operation, self.connect_timeout)),
+            Ok(Err(_)) => Err(BackendError::closed()),
+            Ok(Ok(status)) => match &*status {
+                Status::Refused(reason) => Err(BackendError::other(operation, &**reason)),
+                Status::Live | Status::Unconfirmed => Ok(Box::new(consumer)),
+            },
+        }
+    }
+}
+
+/// Stores what could not be decoded, one after the other.
+async fn store(
+    mut undecodable: mpsc::Receiver<Undecodable>,
+    dead_letters: Arc<DeadLetters>,
+    storing: Arc<Tally>,
+) {
+    while let Some(letter) = undecodable.recv().await {
+        if let Err(error) = dead_letters.store_undecodable(&letter).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(event = %letter.name, error, "an undecodable message is lost");
+        }
+        storing.settle();
+    }
+}
+
+/// Whose events are taken.
+#[derive(Debug, Default)]
+struct Intake(AtomicU8);
+
+impl Intake {
+    const DRAINING: u8 = 1;
+    const CLOSED: u8 = 2;
+
+    fn takes(&self, origin: Origin) -> bool {
+        match self.0.load(SeqCst) {
+            0 => true,
+            Self::DRAINING => origin == Origin::Handler,
+            _ => false,
+        }
+    }
+
+    /// Goes on to a later stage.
+    fn advance(&self, stage: u8) {
+        self.0.fetch_max(stage, SeqCst);
+    }
+}
+
+impl Backend for PubSubBackend {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        let command = match self.command(&event) {
+            Ok((command, _)) => command,
+            Err(error) => return MaybeReady::ready(Err(error)),
+        };
+        MaybeReady::pending(async move {
+            let operation = || format!("publish {}", event.envelope.metadata().name());
+            let send = |mut connection: MultiplexedConnection| {
+                let command = &command;
+                async move { connection.send_packed_command(command).await?.extract_error().map(drop) }
+            };
+            self.commands.run(operation, self.publish_timeout, send).await
+        })
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        events: &'a mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> BoxFuture<'a, Vec<Result<(), BackendError>>> {
+        Box::pin(self.publish_in_chunks(events))
+    }
+
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
+        Box::pin(self.start(spec))
+    }
+
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
+        Box::pin(self.dead_letters.list())
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    fn drain(&self) {
+        self.intake.advance(Intake::DRAINING);
+        self.subscriptions.drain();
+    }
+
+    fn health(&self) -> Health {
+        let is_up = self.intake.takes(Origin::Application)
+            && self.commands.is_up()
+            && self.listening.is_up();
+        Health::new(is_up, self.subscriptions.health())
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(async {
+            self.intake.advance(Intake::CLOSED);
+            self.subscriptions.close();
+            self.commands.close();
+            self.listening.close();
+            let mut tasks = {
+                let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::take(&mut *tasks)
+            };
+            tasks.shutdown().await;
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for PubSubBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSubBackend")
+            .field("prefix", &self.prefix)
+            .field("commands_up", &self.commands.is_up())
+            .field("listening_up", &self.listening.is_up())
+            .finish_non_exhaustive()
+    }
+}

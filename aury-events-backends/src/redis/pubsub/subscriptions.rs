@@ -1,0 +1,305 @@
+//! The connection that listens: what the server is asked for, and where its messages go.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use redis::{PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection};
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::{
+    memo::Memo,
+    queue::Queue,
+    topics::{Kind, Plan, Status, Targets, Topics},
+};
+use crate::{
+    backend::SubscriptionHealth,
+    envelope::{Envelope, EventName, Topic},
+    in_flight::Tally,
+    redis::{
+        codec::Codec,
+        connection::within,
+        dead_letters::Undecodable,
+        link::{ANSWER, Role},
+    },
+};
+
+/// How many undecodable messages may wait until they are stored.
+const UNDECODABLE_WAITING: usize = 256;
+
+/// All subscriptions of this process on one bus.
+pub(super) struct Subscriptions {
+    prefix: String,
+    codec: Codec,
+    topics: Mutex<Topics>,
+    /// Told whenever the topics have changed.
+    changed: Arc<Notify>,
+    is_draining: AtomicBool,
+    memo: Mutex<Memo>,
+    undecodable: mpsc::Sender<Undecodable>,
+    /// Counts the undecodable messages that are not stored yet.
+    storing: Arc<Tally>,
+}
+
+impl Subscriptions {
+    /// No subscriptions yet, and what cannot be decoded.
+    ///
+    /// Whoever stores the latter settles each with `storing`.
+    pub(super) fn new(
+        prefix: String,
+        codec: Codec,
+        storing: Arc<Tally>,
+    ) -> (Self, mpsc::Receiver<Undecodable>) {
+        let (undecodable, to_store) = mpsc::channel(UNDECODABLE_WAITING);
+        let subscriptions = Self {
+            prefix,
+            codec,
+            topics: Mutex::default(),
+            changed: Arc::default(),
+            is_draining: AtomicBool::new(false),
+            memo: Mutex::default(),
+            undecodable,
+            storing,
+        };
+        (subscriptions, to_store)
+    }
+
+    fn topics(&self) -> MutexGuard<'_, Topics> {
+        // No step leaves the topics half changed.
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a queue tells when it takes no more.
+    pub(super) fn closing(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Adds a queue, unless all is closed; gives the status of the subscription that it needs.
+    pub(super) fn add(&self, topic: Topic, queue: Arc<Queue>) -> Option<watch::Receiver<Status>> {
+        let status = self.topics().add(&self.prefix, topic, queue);
+        self.changed.notify_one();
+        status
+    }
+
+    /// Takes in nothing from now on.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, SeqCst);
+    }
+
+    /// Takes in nothing from now on; what the queues hold is still handed out.
+    pub(super) fn close(&self) {
+        self.drain();
+        let queues = self.topics().close();
+        queues.iter().for_each(|queue| queue.close());
+    }
+
+    pub(super) fn health(&self) -> Vec<SubscriptionHealth> {
+        self.topics().queues().map(|(queue, is_live)| queue.health(is_live)).collect()
+    }
+
+    /// Takes a message that came by a subscription.
+    fn take(&self, kind: Kind, key: &[u8], channel: &[u8], message: Vec<u8>) {
+        if self.is_draining.load(SeqCst) {
+            return;
+        }
+        let (targets, has_globs) = {
+            let topics = self.topics();
+            (topics.targets(kind, key), topics.has_globs())
+        };
+        let Some(targets) = targets else { return };
+        let decoded = match kind {
+            Kind::Channel => self.decode(&targets, channel, message, has_globs),
+            Kind::Glob => self.decode_once(&targets, key, channel, message),
+        };
+        if let Some(envelope) = decoded {
+            deliver(&targets, kind, envelope);
+        }
+    }
+
+    /// The envelope of a message that came by a glob, unless it is the one that came by another subscription just now.
+    fn decode_once(
+        &self,
+        targets: &Targets,
+        glob: &[u8],
+        channel: &[u8],
+        message: Vec<u8>,
+    ) -> Option<Envelope> {
+        let known = self.memo().recall(glob, &message);
+        if known.is_some() {
+            return known;
+        }
+        let decoded = self.decode(targets, channel, message, true)?;
+        self.memo().is_known_to(glob);
+        Some(decoded)
+    }
+
+    fn decode(
+        &self,
+        targets: &Targets,
+        channel: &[u8],
+        message: Vec<u8>,
+        remember: bool,
+    ) -> Option<Envelope> {
+        let name = match targets.first() {
+            Some((Topic::Event(name), _)) => name.clone(),
+            _ => self.name_of(channel)?,
+        };
+        match self.codec.decode(&message, &name) {
+            Ok(envelope) => {
+                if remember {
+                    self.memo().remember(message, envelope.clone());
+                }
+                Some(envelope)
+            }
+            Err(error) => {
+                self.report(targets, &name, &message, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        // Worst of all, it forgets.
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the event that belongs on a channel, if it is one of ours: a glob may select others.
+    fn name_of(&self, channel: &[u8]) -> Option<EventName> {
+        let channel = str::from_utf8(channel).ok()?;
+        EventName::parse(channel.strip_prefix(&self.prefix)?).ok()
+    }
+
+    /// Has an undecodable message stored for everybody who should have been given it.
+    #[cold]
+    fn report(&self, targets: &Targets, name: &EventName, raw: &[u8], reason: &str) {
+        for (_, queue) in targets.iter().filter(|(topic, _)| topic.matches(name)) {
+            let letter = Undecodable {
+                name: name.clone(),
+                raw: raw.into(),
+                subscriber: Arc::clone(queue.subscriber()),
+                reason: reason.to_owned(),
+            };
+            self.storing.accept();
+            let is_kept = self.undecodable.try_send(letter).is_ok();
+            if !is_kept {
+                self.storing.settle();
+            }
+            tracing::error!(
+                subscriber = %queue.subscriber(),
+                event = %name,
+                bytes = raw.len(),
+                reason,
+                is_kept,
+                "a message is no event: it becomes a dead letter"
+            );
+        }
+    }
+
+    /// Subscribes to what is not confirmed yet.
+    async fn subscribe(
+        &self,
+        connection: &mut MultiplexedConnection,
+        kind: Kind,
+        keys: &[Box<[u8]>],
+    ) -> Result<(), RedisError> {
+        let Err(error) = ask(connection, kind, keys).await else {
+            self.topics().set_status(kind, keys, &Status::Live);
+            return Ok(());
+        };
+        if is_about_the_connection(&error) {
+            return Err(error);
+        }
+        // One of them is not allowed; which one shows when each is asked for by itself.
+        for key in keys {
+            let key = std::slice::from_ref(key);
+            let status = match ask(connection, kind, key).await {
+                Ok(()) => Status::Live,
+                Err(error) if is_about_the_connection(&error) => return Err(error),
+                Err(error) => Status::Refused(error.to_string().into()),
+            };
+            self.topics().set_status(kind, key, &status);
+        }
+        Ok(())
+    }
+}
+
+/// Hands an envelope to all queues that it is for.
+fn deliver(targets: &Targets, kind: Kind, envelope: Envelope) {
+    let name = envelope.metadata().name();
+    // A channel is its subscribers' event by name; a glob selects more than the pattern means.
+    let is_for = |topic: &Topic| kind == Kind::Channel || topic.matches(name);
+    for (_, queue) in targets.iter().filter(|(topic, _)| is_for(topic)) {
+        queue.add(envelope.clone());
+    }
+}
+
+async fn ask(
+    connection: &mut MultiplexedConnection,
+    kind: Kind,
+    keys: &[Box<[u8]>],
+) -> Result<(), RedisError> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
+    match kind {
+        _ if keys.is_empty() => Ok(()),
+        Kind::Channel => within(ANSWER, connection.subscribe(keys)).await,
+        Kind::Glob => within(ANSWER, connection.psubscribe(keys)).await,
+    }
+}
+
+async fn give_up(connection: &mut MultiplexedConnection, plan: Plan) -> Result<(), RedisError> {
+    let keys = |keys: &[Box<[u8]>]| keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>();
+    if !plan.channels.is_empty() {
+        within(ANSWER, connection.unsubscribe(keys(&plan.channels))).await?;
+    }
+    if !plan.globs.is_empty() {
+        within(ANSWER, connection.punsubscribe(keys(&plan.globs))).await?;
+    }
+    Ok(())
+}
+
+/// Whether the connection is at fault, not what was asked for.
+fn is_about_the_connection(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_unrecoverable_error()
+}
+
+impl Role for Subscriptions {
+    const PURPOSE: &'static str = "subscriptions";
+
+    fn pushed(&self, PushInfo { kind, data }: PushInfo) {
+        let mut data = data.into_iter();
+        let mut next = || match data.next() {
+            Some(Value::BulkString(bytes)) => Some(bytes),
+            _ => None,
+        };
+        match kind {
+            PushKind::Message => {
+                if let (Some(channel), Some(message)) = (next(), next()) {
+                    self.take(Kind::Channel, &channel, &channel, message);
+                }
+            }
+            PushKind::PMessage => {
+                if let (Some(glob), Some(channel), Some(message)) = (next(), next(), next()) {
+                    self.take(Kind::Glob, &glob, &channel, message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    async fn prepare(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let surplus = self.topics().give_up_unneeded();
+        give_up(connection, surplus).await?;
+        let Plan { channels, globs } = self.topics().unconfirmed();
+        self.subscribe(connection, Kind::Channel, &channels).await?;
+        self.subscribe(connection, Kind::Glob, &globs).await
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        self.changed.notified()
+    }
+
+    fn lost(&self) {
+        self.topics().forget_confirmations();
+    }
+}

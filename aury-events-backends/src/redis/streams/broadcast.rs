@@ -1,0 +1,196 @@
+//! Reading without a group: every process gets every event.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use redis::{RedisError, aio::MultiplexedConnection};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::{
+    super::{backoff::Backoff, connection::within},
+    entry::parse_streams,
+    group::{Stream, known_events},
+    inbox::Inbox,
+    intake::Intake,
+    server::{Failure, commands},
+    shared::Shared,
+};
+use crate::envelope::{EventName, Topic};
+
+/// How long the server keeps a read open that finds nothing.
+const BLOCK: Duration = Duration::from_millis(500);
+
+/// How long the server may take to answer, besides.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Reads the streams of a `broadcast` subscriber from the time of its subscription on.
+///
+/// Its position is kept in this process, across reconnections, and made known to the server together with a sign of
+/// life, so that a stream is not trimmed before it. It is lost with the process, as the subscription is.
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<Inbox>,
+    /// Unique to this subscription.
+    pub(super) consumer: String,
+    pub(super) topic: Topic,
+    /// The streams, each with the id of the last entry that was read from it.
+    pub(super) positions: Mutex<Vec<(Stream, String)>>,
+}
+
+impl Broadcast {
+    fn positions(&self) -> MutexGuard<'_, Vec<(Stream, String)>> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the positions from which to read. What is published when this is done is read. Repeating it changes
+    /// nothing.
+    pub(super) async fn begin(&self) -> Result<(), Failure> {
+        let Shared { server, keys, .. } = &*self.shared;
+        let events = match &self.topic {
+            Topic::Event(event) => vec![event.clone()],
+            Topic::Pattern(_) => known_events(server, keys).await?,
+        };
+        for event in events.into_iter().filter(|event| self.topic.matches(event)) {
+            let mut last = redis::cmd("XREVRANGE");
+            last.arg(keys.stream(event.as_str())).arg("+").arg("-").arg("COUNT").arg(1);
+            let last = super::entry::parse_entries(server.ask(&last).await?);
+            let position = last.first().map_or("0-0".to_owned(), |entry| entry.id.to_string());
+            self.add(event, position);
+        }
+        self.make_known().await
+    }
+
+    /// Begins to read a stream that has appeared, from its first entry.
+    pub(super) fn discover(&self, event: &EventName) {
+        if self.topic.matches(event) {
+            self.add(event.clone(), "0-0".to_owned());
+        }
+    }
+
+    fn add(&self, event: EventName, position: String) {
+        let mut positions = self.positions();
+        if positions.iter().all(|(stream, _)| stream.event.as_ref() != Some(&event)) {
+            let key = self.shared.keys.stream(event.as_str()).into();
+            positions.push((Stream { key, event: Some(event) }, position));
+        }
+    }
+
+    /// Reads until the inbox takes no more, reconnecting for ever.
+    pub(super) async fn run(&self) {
+        tokio::select! {
+            () = self.keep_reading() => {}
+            () = self.inbox.reached(Intake::Draining) => {}
+        }
+        self.inbox.set_live(false);
+    }
+
+    async fn keep_reading(&self) {
+        let mut backoff = Backoff::new();
+        while let Err(error) = self.read_on_one_connection(&mut backoff).await {
+            self.inbox.set_live(false);
+            let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
+            tracing::debug!(bus, subscriber, %error, "reading is interrupted");
+            sleep(backoff.next_wait()).await;
+        }
+    }
+
+    async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
+        let mut connection = self.shared.client.open(|_| ()).await?;
+        self.step_back_if_flushed().await?;
+        self.inbox.set_live(true);
+        while let Some(room) = self.inbox.wait_for_room().await {
+            if !self.read(&mut connection, room).await? {
+                self.step_back_if_flushed().await?;
+            }
+            *backoff = Backoff::new();
+        }
+        Ok(())
+    }
+
+    /// Reads on; gives whether there was anything.
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+        room: usize,
+    ) -> Result<bool, RedisError> {
+        let positions = self.positions().clone();
+        if positions.is_empty() {
+            sleep(BLOCK).await;
+            return Ok(false);
+        }
+        let mut read = redis::cmd("XREAD");
+        // Nothing is unacknowledged here, so a little too much does no harm.
+        read.arg("COUNT").arg(room.div_ceil(positions.len()));
+        read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        let (streams, ids): (Vec<_>, Vec<_>) =
+            positions.iter().map(|(stream, position)| (&*stream.key, &**position)).unzip();
+        read.arg(streams).arg(ids);
+        let reading = connection.send_packed_command(&read);
+        let streams = parse_streams(within(BLOCK + ANSWER, reading).await?.extract_error()?);
+        let found = !streams.is_empty();
+        for (key, entries) in streams {
+            let number = positions.iter().position(|(it, _)| it.key.as_bytes() == key);
+            let Some(number) = number else { continue };
+            if let Some(last) = entries.last() {
+                self.positions()[number].1 = last.id.to_string();
+            }
+            for entry in entries {
+                self.shared.receive(&self.inbox, number, &positions[number].0, entry, 1);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A stream that is gone was flushed; what it holds when it comes back is all new.
+    async fn step_back_if_flushed(&self) -> Result<(), Failure> {
+        let streams: Vec<_> = self.positions().iter().map(|(it, _)| it.key.clone()).collect();
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let mut exist = commands();
+        for key in &streams {
+            exist.cmd("EXISTS").arg(&**key);
+        }
+        for (number, exists) in self.shared.server.ask_all(&exist).await?.into_iter().enumerate() {
+            if exists? == redis::Value::Int(0) {
+                self.positions()[number].1 = "0-0".to_owned();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the positions known, again and again; to be dropped in the end.
+    pub(super) async fn keep_known(&self) -> Infallible {
+        let mut ticks = interval(self.shared.beat());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // What fails is tried again the next time.
+            let _ = self.make_known().await;
+        }
+    }
+
+    async fn make_known(&self) -> Result<(), Failure> {
+        let keys = &self.shared.keys;
+        let mut commands = commands();
+        commands.cmd("SET").arg(keys.alive(&self.consumer)).arg(1);
+        commands.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
+        for (stream, position) in &*self.positions() {
+            let Some(event) = &stream.event else { continue };
+            commands.cmd("HSET").arg(keys.readers(event.as_str()));
+            commands.arg(&self.consumer).arg(position);
+        }
+        self.shared.server.ask_all(&commands).await.map(drop)
+    }
+
+    /// Lets the streams be trimmed.
+    pub(super) async fn retire(&self) -> Result<(), Failure> {
+        let mut forget = redis::cmd("DEL");
+        forget.arg(self.shared.keys.alive(&self.consumer));
+        self.shared.server.ask(&forget).await.map(drop)
+    }
+}

@@ -1,0 +1,155 @@
+//! What a bus does for all of its subscribers on the server, from time to time.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use redis::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::{
+    group::{join_all, known_events},
+    intake::Intake,
+    publisher::Publisher,
+    server::Failure,
+    shared::Shared,
+    subscription::Subscription,
+};
+
+const PROMOTE: &str = include_str!("scripts/promote.lua");
+const TRIM: &str = include_str!("scripts/trim.lua");
+
+/// How often new streams are looked for.
+const DISCOVER_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest time between two looks at the delayed events.
+const PROMOTE_EVERY: Duration = Duration::from_millis(500);
+
+/// How many delayed events are moved in one go.
+const PROMOTED_AT_ONCE: usize = 200;
+
+/// About how many entries a stream keeps that has neither a group nor a reader: nobody has subscribed to it yet.
+const UNREAD: usize = 100_000;
+
+/// Discovers streams, moves delayed events whose time has come, and trims.
+#[derive(Debug)]
+pub(super) struct Caretaker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) subscriptions: Arc<RwLock<Vec<Arc<Subscription>>>>,
+    pub(super) trim_every: Duration,
+}
+
+impl Caretaker {
+    /// Goes on for ever; to be aborted in the end.
+    pub(super) async fn run(self) -> Infallible {
+        tokio::join!(self.discover_always(), self.promote_always(), self.trim_always()).0
+    }
+
+    async fn discover_always(&self) -> Infallible {
+        let mut ticks = interval(DISCOVER_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.note(self.publisher.announce_all().await);
+            self.note(self.discover().await);
+        }
+    }
+
+    async fn discover(&self) -> Result<(), Failure> {
+        let looking: Vec<_> = {
+            let mut all = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|it| it.inbox.intake() != Intake::Over);
+            all.iter().filter(|it| it.is_of_pattern()).map(Arc::clone).collect()
+        };
+        if looking.is_empty() {
+            return Ok(());
+        }
+        for event in known_events(&self.shared.server, &self.shared.keys).await? {
+            for subscription in &looking {
+                subscription.discover(&event).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn promote_always(&self) -> Infallible {
+        loop {
+            let wait = match self.promote().await {
+                Ok(next) => next.unwrap_or(PROMOTE_EVERY).min(PROMOTE_EVERY),
+                Err(failure) => {
+                    self.note(Err(failure));
+                    PROMOTE_EVERY
+                }
+            };
+            // Two processes that wait for the same event need not both hurry.
+            sleep(wait.max(Duration::from_millis(10))).await;
+        }
+    }
+
+    /// Moves what is due; gives the time until the next is.
+    async fn promote(&self) -> Result<Option<Duration>, Failure> {
+        let mut promote = redis::cmd("EVAL");
+        promote.arg(PROMOTE).arg(1).arg(self.shared.keys.delayed()).arg(PROMOTED_AT_ONCE);
+        match self.shared.server.ask(&promote).await? {
+            Value::Int(millis) => Ok(u64::try_from(millis).ok().map(Duration::from_millis)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn trim_always(&self) -> Infallible {
+        let mut next = Instant::now() + self.trim_every;
+        loop {
+            tokio::time::sleep_until(next).await;
+            next = Instant::now() + self.trim_every;
+            self.note(self.trim().await);
+        }
+    }
+
+    /// Trims all streams, unless another process does it this time.
+    async fn trim(&self) -> Result<(), Failure> {
+        let Shared { server, keys, .. } = &*self.shared;
+        let mut lock = redis::cmd("SET");
+        lock.arg(keys.trimming()).arg(1).arg("NX").arg("PX");
+        lock.arg((self.trim_every / 2).as_millis() as u64);
+        if server.ask(&lock).await? == Value::Nil {
+            return Ok(());
+        }
+        // First the streams, then the subscribers: one that subscribes in between finds all of these streams by itself.
+        let events = known_events(server, keys).await?;
+        let mut subscribers = redis::cmd("HGETALL");
+        subscribers.arg(keys.subscribers());
+        let subscribers: Vec<(String, u64)> =
+            redis::from_redis_value(server.ask(&subscribers).await?)
+                .map_err(redis::RedisError::from)?;
+        for event in events {
+            let key = keys.stream(event.as_str());
+            join_all(server, &key, &event, &subscribers).await?;
+            self.trim_stream(&key, &keys.readers(event.as_str())).await?;
+        }
+        for (subscription, _) in subscribers {
+            if let Some((_, group)) = subscription.split_once(' ') {
+                self.trim_stream(&keys.retry(group), &keys.readers("")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn trim_stream(&self, key: &str, readers: &str) -> Result<(), Failure> {
+        let mut trim = redis::cmd("EVAL");
+        trim.arg(TRIM).arg(2).arg(key).arg(readers);
+        trim.arg(self.shared.keys.alive("")).arg(UNREAD);
+        self.shared.server.ask(&trim).await.map(drop)
+    }
+
+    /// What fails is tried again the next time; that the server is away is said elsewhere.
+    fn note(&self, outcome: Result<(), Failure>) {
+        if let Err(failure) = outcome
+            && !failure.is_passing()
+        {
+            tracing::warn!(bus = &*self.shared.bus, error = %failure, "Redis refuses the upkeep of streams");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Entries of streams, as the server sends them.
+
+use std::{fmt, str::FromStr};
+
+use redis::{RedisWrite, ToRedisArgs, Value};
+
+/// The field of an entry that holds the envelope.
+pub(super) const EVENT: &str = "event";
+
+/// The field of an entry of a retry stream that holds the number of the attempt to come.
+pub(super) const ATTEMPT: &str = "attempt";
+
+/// The id of an entry: the server's clock in milliseconds, and a number within the millisecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub(super) struct EntryId {
+    millis: u64,
+    number: u64,
+}
+
+impl FromStr for EntryId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (millis, number) = text.split_once('-').ok_or(())?;
+        Ok(Self { millis: millis.parse().map_err(drop)?, number: number.parse().map_err(drop)? })
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl ToRedisArgs for EntryId {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
+
+impl redis::ToSingleRedisArg for EntryId {}
+
+/// An entry.
+#[derive(Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) id: EntryId,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Entry {
+    /// The envelope: the field of that name, or the only one, as others write it.
+    pub(super) fn event(&mut self) -> Option<Vec<u8>> {
+        let found = self.fields.iter().position(|(name, _)| name == EVENT.as_bytes());
+        let index = found.or_else(|| (self.fields.len() == 1).then_some(0))?;
+        Some(self.fields.swap_remove(index).1)
+    }
+
+    /// Whether only its id is left.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The number of the attempt, in an entry of a retry stream; 1 in others.
+    pub(super) fn attempt(&self) -> u32 {
+        let field = self.fields.iter().find(|(name, _)| name == ATTEMPT.as_bytes());
+        let number = field.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+        number.unwrap_or(1)
+    }
+
+    /// `[id, [name, value, …]]`. An entry that has been deleted has no fields.
+    pub(super) fn parse(value: Value) -> Option<Self> {
+        let [id, fields]: [Value; 2] = array(value)?.try_into().ok()?;
+        Some(Self { id: entry_id(id)?, fields: pairs(fields).unwrap_or_default() })
+    }
+}
+
+/// The entries by stream, as `XREAD` and `XREADGROUP` give them: nil when there are none.
+pub(super) fn parse_streams(value: Value) -> Vec<(Vec<u8>, Vec<Entry>)> {
+    let streams: Vec<(Value, Value)> = match value {
+        Value::Map(streams) => streams,
+        other => array(other)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|stream| {
+                let [key, entries]: [Value; 2] = array(stream)?.try_into().ok()?;
+                Some((key, entries))
+            })
+            .collect(),
+    };
+    streams
+        .into_iter()
+        .filter_map(|(key, entries)| Some((bytes(key)?, parse_entries(entries))))
+        .collect()
+}
+
+/// The entries of one stream, as `XCLAIM` and `XRANGE` give them.
+pub(super) fn parse_entries(value: Value) -> Vec<Entry> {
+    array(value).unwrap_or_default().into_iter().filter_map(Entry::parse).collect()
+}
+
+/// Entries together with how often each has been delivered: `[[count, entry], …]`.
+pub(super) fn parse_counted(value: Value) -> Vec<(Entry, u32)> {
+    let parse = |value| {
+        let [count, entry]: [Value; 2] = array(value)?.try_into().ok()?;
+        Some((Entry::parse(entry)?, number(count)?))
+    };
+    array(value).unwrap_or_default().into_iter().filter_map(parse).collect()
+}
+
+/// Which entries a consumer has not acknowledged, and how often each has been delivered, as `XPENDING` gives them:
+/// `[[id, consumer, idle, count], …]`.
+pub(super) fn parse_pending(value: Value) -> Vec<(EntryId, u32)> {
+    let parse = |value| {
+        let [id, _, _, count]: [Value; 4] = array(value)?.try_into().ok()?;
+        Some((entry_id(id)?, number(count)?))
+    };
+    array(value).unwrap_or_default().into_iter().filter_map(parse).collect()
+}
+
+fn array(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(values) => Some(values),
+        _ => None,
+    }
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+fn number(value: Value) -> Option<u32> {
+    match value {
+        Value::Int(number) => Some(u32::try_from(number).unwrap_or(u32::MAX)),
+        _ => None,
+    }
+}
+
+fn entry_id(value: Value) -> Option<EntryId> {
+    std::str::from_utf8(&bytes(value)?).ok()?.parse().ok()
+}
+
+fn pairs(value: Value) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut values = array(value)?.into_iter();
+    let mut pairs = Vec::with_capacity(values.len() / 2);
+    while let (Some(name), Some(value)) = (values.next(), values.next()) {
+        pairs.push((bytes(name)?, bytes(value)?));
+    }
+    Some(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn entry(id: &str, fields: &[&str]) -> Value {
+        Value::Array(vec![text(id), Value::Array(fields.iter().map(|it| text(it)).collect())])
+    }
+
+    #[test]
+    fn both_protocols_give_the_same_entries() {
+        let entries =
+            || Value::Array(vec![entry("5-1", &["event", "{}"]), entry("5-2", &["x", "y"])]);
+        let resp2 = Value::Array(vec![Value::Array(vec![text("s"), entries()])]);
+        let resp3 = Value::Map(vec![(text("s"), entries())]);
+        let streams = parse_streams(resp3);
+        assert_eq!(streams, parse_streams(resp2));
+        assert_eq!(streams[0].1[1].id, EntryId { millis: 5, number: 2 });
+        assert_eq!(parse_streams(Value::Nil), []);
+    }
+
+    #[test]
+    fn the_envelope_is_the_field_of_that_name_or_the_only_one() {
+        let event = |fields: &[&str]| Entry::parse(entry("1-0", fields)).unwrap().event();
+        assert_eq!(event(&["attempt", "3", "event", "{}"]), Some(b"{}".to_vec()));
+        assert_eq!(event(&["data", "{}"]), Some(b"{}".to_vec()));
+        assert_eq!(event(&["a", "1", "b", "2"]), None);
+        assert_eq!(event(&[]), None);
+    }
+
+    #[test]
+    fn ids_sort_by_number_and_print_as_they_were_read() {
+        let id = |text: &str| text.parse::<EntryId>().unwrap();
+        assert!(id("9-10") > id("9-9") && id("10-0") > id("9-10"));
+        assert_eq!(id("1700000000000-7").to_string(), "1700000000000-7");
+        assert!("5".parse::<EntryId>().is_err());
+    }
+}

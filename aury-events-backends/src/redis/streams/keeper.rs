@@ -1,0 +1,124 @@
+//! Keeping what a live consumer holds, and taking over what a dead one held.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{
+    entry::parse_counted, group::Group, inbox::Inbox, intake::Intake, reader::Reader,
+    server::Failure, shared::Shared,
+};
+
+const CLAIM: &str = include_str!("scripts/claim.lua");
+const RETIRE: &str = include_str!("scripts/retire.lua");
+
+/// How often retries that are due are looked for.
+const RETRIES_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks after the consumer of one subscriber in its group.
+///
+/// A consumer gives a sign of life: a key that expires after the idle time unless it is set again, which happens four
+/// times as often. Whoever has none is dead, and others take over what it held once that has been idle for as long. So
+/// one command keeps all that a consumer holds, however slow its handlers are; renewing each entry would take one each.
+///
+/// When the server was away or stood still, the signs of life of all are gone for a moment. So nobody takes over
+/// anything before its own sign of life has been taken, promptly, for a whole idle time.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) group: Arc<Group>,
+}
+
+impl Keeper {
+    /// Goes on for ever; to be dropped in the end.
+    pub(super) async fn run(&self, reader: &Reader) -> Infallible {
+        let beat = self.shared.beat();
+        let mut ticks = interval(beat.min(RETRIES_EVERY));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_beat = Instant::now();
+        let mut steady_since = Instant::now();
+        loop {
+            ticks.tick().await;
+            if Instant::now() >= next_beat {
+                next_beat = Instant::now() + beat;
+                let asked = Instant::now();
+                let outcome = self.give_sign_of_life().await;
+                if outcome.is_err() || asked.elapsed() > beat {
+                    steady_since = Instant::now();
+                }
+                self.note(outcome);
+                if steady_since.elapsed() >= self.shared.min_idle {
+                    self.note(self.claim().await);
+                }
+            }
+            if self.shared.server.is_up() {
+                self.note(reader.read_retries().await);
+            }
+        }
+    }
+
+    /// Tells the others that this consumer is alive.
+    pub(super) async fn give_sign_of_life(&self) -> Result<(), Failure> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.shared.keys.alive(&self.group.consumer)).arg(1);
+        set.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
+        self.shared.server.ask(&set).await.map(drop)
+    }
+
+    /// Takes over from the dead as much as there is room for, and removes those that hold nothing.
+    async fn claim(&self) -> Result<(), Failure> {
+        let keys = &self.shared.keys;
+        for (number, stream) in self.group.streams().iter().enumerate() {
+            if self.inbox.intake() != Intake::Open {
+                return Ok(());
+            }
+            let mut claim = redis::cmd("EVAL");
+            claim.arg(CLAIM).arg(2).arg(&*stream.key).arg(keys.alive(&self.group.consumer));
+            claim.arg(&self.group.name).arg(&self.group.consumer).arg(keys.alive(""));
+            claim.arg(self.shared.min_idle.as_millis() as u64).arg(self.inbox.room_beside());
+            let taken = parse_counted(self.shared.server.ask(&claim).await?);
+            if !taken.is_empty() {
+                tracing::info!(
+                    bus = &*self.shared.bus,
+                    subscriber = &*self.inbox.subscriber,
+                    stream = &*stream.key,
+                    entries = taken.len(),
+                    "took over from a process that is gone"
+                );
+            }
+            for (entry, count) in taken {
+                self.shared.receive(&self.inbox, number, stream, entry, count);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the group: others take over at once what is not acknowledged.
+    pub(super) async fn retire(&self) -> Result<(), Failure> {
+        let seen = self.inbox.unacknowledged();
+        for (number, stream) in self.group.streams().iter().enumerate() {
+            let mut retire = redis::cmd("EVAL");
+            retire.arg(RETIRE).arg(2).arg(&*stream.key);
+            retire.arg(self.shared.keys.alive(&self.group.consumer));
+            retire.arg(&self.group.name).arg(&self.group.consumer);
+            retire.arg(self.shared.min_idle.as_millis() as u64);
+            for place in seen.iter().filter(|place| place.stream == number) {
+                retire.arg(place.id);
+            }
+            self.shared.server.ask(&retire).await?;
+        }
+        Ok(())
+    }
+
+    /// What fails is tried again the next time; that the server is away is said elsewhere.
+    fn note(&self, outcome: Result<(), Failure>) {
+        if let Err(failure) = outcome
+            && !failure.is_passing()
+            && !failure.is_missing_group()
+        {
+            let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
+            tracing::warn!(bus, subscriber, error = %failure, "Redis refuses the upkeep of a group");
+        }
+    }
+}

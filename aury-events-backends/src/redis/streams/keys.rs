@@ -1,0 +1,77 @@
+//! The names of all keys that a bus has on its server.
+
+use std::sync::Arc;
+
+/// Makes key names. Whatever is not an event's stream has a `:` after the prefix, which no event name holds.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// Stream: the events of that name.
+    pub(super) fn stream(&self, event: &str) -> String {
+        format!("{}{event}", self.prefix)
+    }
+
+    /// Set: the names of all events that have a stream.
+    pub(super) fn streams(&self) -> String {
+        format!("{}:streams", self.prefix)
+    }
+
+    /// Hash: when each group first subscribed to each topic, in milliseconds of the server's clock.
+    pub(super) fn subscribers(&self) -> String {
+        format!("{}:subscribers", self.prefix)
+    }
+
+    /// String that expires: its consumer is alive.
+    pub(super) fn alive(&self, consumer: &str) -> String {
+        format!("{}:alive:{consumer}", self.prefix)
+    }
+
+    /// Sorted set: what is to be delivered to a group again, by time.
+    pub(super) fn delayed(&self) -> String {
+        format!("{}:delayed", self.prefix)
+    }
+
+    /// Stream: what is to be delivered to that group again, now.
+    pub(super) fn retry(&self, group: &str) -> String {
+        format!("{}:retry:{group}", self.prefix)
+    }
+
+    /// Hash: how far each `broadcast` subscriber has read the events of that name.
+    pub(super) fn readers(&self, event: &str) -> String {
+        format!("{}:readers:{event}", self.prefix)
+    }
+
+    /// String that expires: one of the processes is trimming the streams.
+    pub(super) fn trimming(&self) -> String {
+        format!("{}:trimming", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::EventName;
+
+    #[test]
+    fn no_event_has_the_stream_of_something_else() {
+        let keys = Keys::new("");
+        for key in [
+            keys.streams(),
+            keys.subscribers(),
+            keys.alive("c"),
+            keys.delayed(),
+            keys.retry("g"),
+            keys.readers("e"),
+            keys.trimming(),
+        ] {
+            assert!(EventName::parse(&key).is_err(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! `EVENT_BACKEND=redis-streams`: at least once, shared by the processes of a service.
+//!
+//! # On the server
+//!
+//! Every event name has a stream, `{prefix}{name}`, whose entries have one field, `event`: the envelope. Every
+//! subscriber has a group, `{service}.{subscriber}`, on each stream that its topic covers. Every subscription of a
+//! process is a consumer of that group, under a name of its own.
+//!
+//! # What holds
+//!
+//! - `publish` is `Ok` when the server has confirmed the entry. Whether a confirmed entry outlives a crash of the
+//!   server is the server's configuration: with `appendonly yes` and `appendfsync always` it does. When the connection
+//!   is lost before the confirmation, the event is sent again, so it may be there twice, with one event id.
+//! - What is published after `subscribe` returned reaches the subscriber; the first subscription of a group begins
+//!   there, and later ones go on where the group is. A pattern's group begins at that same time on streams that appear
+//!   later, so events of a new name are not missed either. Streams that other programs write to have to be in the set
+//!   `{prefix}:streams` for patterns to find them.
+//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries that it has read,
+//!   and at most as many again that it has taken over or that are due for a retry.
+//! - A process that dies leaves its entries to others, which take them over once it has given no sign of life, and the
+//!   entries have not been touched, for the idle time (ten seconds). One that is merely slow keeps them. One that shuts
+//!   down in order leaves them at once.
+//! - The attempt of a delivery counts how often its entry was delivered, so an entry that was read but not begun when
+//!   its process died has lost an attempt.
+//! - A retry of up to a second is waited for in place. A longer one is put aside on the server (`{prefix}:delayed`) and
+//!   comes back by the stream `{prefix}:retry:{group}`, up to a second late; it is no longer in flight meanwhile.
+//! - A stream is trimmed up to the oldest entry that some group has not acknowledged or some live `broadcast`
+//!   subscriber has not read. One that nobody ever subscribed to keeps about the latest 100,000. A group that nobody
+//!   serves any more holds up the trimming: remove its line in `{prefix}:subscribers` by `HDEL`, then the group by
+//!   `XGROUP DESTROY`.
+//! - `broadcast` subscribers read without a group, from the time of their subscription on. Their position survives lost
+//!   connections, not the process. Their retries wait in place.
+//! - After `FLUSHALL`, groups are made anew and begin with what was published after it.
+//!
+//! The group, not the stream, keeps the order: with several processes, or after a retry, events are handled out of
+//! order.
+
+mod broadcast;
+mod caretaker;
+mod consumer;
+mod entry;
+mod group;
+mod inbox;
+mod intake;
+mod keeper;
+mod keys;
+mod orders;
+mod publisher;
+mod reader;
+mod server;
+mod settler;
+mod shared;
+mod subscription;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::timeout};
+use uuid::Uuid;
+
+use self::{
+    broadcast::Broadcast,
+    caretaker::Caretaker,
+    consumer::StreamConsumer,
+    group::Group,
+    inbox::Inbox,
+    intake::Intake,
+    keeper::Keeper,
+    keys::Keys,
+    publisher::{Chunk, Publisher},
+    reader::Reader,
+    server::{Server, persist},
+    settler::Settler,
+    shared::Shared,
+    subscription::{Source, Subscription},
+};
+use super::{
+    codec::Codec,
+    connection::RedisClient,
+    dead_letters::DeadLetters,
+    link::{Commands, Link},
+};
+use crate::{
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    config::BackendConfig,
+    delivery::{Consumer, DeadLetter},
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+    registry::{BackendFactory, Connect},
+};
+
+inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }
+
+const CAPABILITIES: Capabilities =
+    Capabilities::NONE.at_least_once().patterns().shared_work().remote();
+
+fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
+    Box::pin(async {
+        let backend = StreamsBackend::connect(connect, Timing::default()).await?;
+        Ok(Arc::new(backend) as Arc<dyn Backend>)
+    })
+}
+
+/// How long things take on the server. The same in all processes of a bus.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Timing {
+    /// How long a consumer may give no sign of life until others take over what it holds. Default: 10 seconds.
+    pub min_idle: Duration,
+    /// How often streams are trimmed. Default: 5 seconds.
+    pub trim_every: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { min_idle: Duration::from_secs(10), trim_every: Duration::from_secs(5) }
+    }
+}
+
+/// The backend on Redis Streams: see the [module](self).
+///
+/// Dropping it without [`close`](Backend::close) ends its tasks where they are; other processes take over what its
+/// subscribers hold.
+#[derive(Debug)]
+pub struct StreamsBackend {
+    shared: Arc<Shared>,
+    link: Arc<Link<Commands>>,
+    publisher: Arc<Publisher>,
+    config: BackendConfig,
+    in_flight: InFlight,
+    stage: AtomicU8,
+    subscriptions: Arc<RwLock<Vec<Arc<Subscription>>>>,
+    /// One task per subscription, which ends when that has been left in order.
+    subscribed: Mutex<JoinSet<()>>,
+    /// What runs until the end.
+    upkeep: Mutex<JoinSet<()>>,
+}
+
+/// The stages of a backend's life, in [`StreamsBackend::stage`].
+mod stage {
+    pub(super) const OPEN: u8 = 0;
+    /// What handlers publish is still taken.
+    pub(super) const DRAINING: u8 = 1;
+    pub(super) const CLOSED: u8 = 2;
+}
+
+impl StreamsBackend {
+    /// Connects to the server, waiting up to `connect_timeout` for one that is late.
+    ///
+    /// # Errors
+    ///
+    /// When there is no usable URL, when the server refuses us, and when it cannot be reached in that time.
+    pub async fn connect(connect: Connect, timing: Timing) -> Result<Self, BackendError> {
+        let Connect { bus, config, .. } = connect;
+        let client = RedisClient::new(&config)?;
+        let link =
+            Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
+        let codec = Codec::new(&config);
+        let shared = Arc::new(Shared {
+            bus,
+            client,
+            server: Server::new(Arc::clone(&link)),
+            keys: Keys::new(&config.key_prefix),
+            dead_letters: DeadLetters::new(Arc::clone(&link), codec.clone(), &config),
+            codec,
+            min_idle: timing.min_idle,
+        });
+        let publisher = Arc::new(Publisher::new(Arc::clone(&shared), config.publish_timeout));
+        let subscriptions = Arc::<RwLock<Vec<Arc<Subscription>>>>::default();
+        let caretaker = Caretaker {
+            shared: Arc::clone(&shared),
+            publisher: Arc::clone(&publisher),
+            subscriptions: Arc::clone(&subscriptions),
+            trim_every: timing.trim_every,
+        };
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(Arc::clone(&link).supervise());
+        upkeep.spawn(async move { match caretaker.run().await {} });
+        Ok(Self {
+            shared,
+            link,
+            publisher,
+            config,
+            in_flight: InFlight::default(),
+            stage: AtomicU8::new(stage::OPEN),
+            subscriptions,
+            subscribed: Mutex::default(),
+            upkeep: Mutex::new(upkeep),
+        })
+    }
+
+    fn takes(&self, origin: Origin) -> bool {
+        match self.stage.load(SeqCst) {
+            stage::OPEN => true,
+            stage::DRAINING => origin == Origin::Handler,
+            _ => false,
+        }
+    }
+
+    fn subscribed(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_subscriptions(&self) -> Vec<Arc<Subscription>> {
+        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn subscription(&self, spec: SubscriptionSpec) -> Subscription {
+        let shared = &self.shared;
+        let consumer = Uuid::new_v4().to_string();
+        let capacity = if spec.broadcast {
+            self.config.queue_capacity
+        } else {
+            self.config.prefetch_for(spec.concurrency) as usize
+        };
+        let name = Arc::clone(&spec.subscriber);
+        let inbox = Inbox::new(name, capacity, !spec.broadcast, self.in_flight.tally());
+        let inbox = Arc::new(inbox);
+        let settler =
+            |group| Settler { shared: Arc::clone(shared), inbox: Arc::clone(&inbox), group };
+        if spec.broadcast {
+            let source = Source::Broadcast(Broadcast {
+                shared: Arc::clone(shared),
+                inbox: Arc::clone(&inbox),
+                consumer,
+                topic: spec.topic,
+                positions: Mutex::default(),
+            });
+            return Subscription { settler: settler(None), source, inbox };
+        }
+        let name = format!("{}.{}", spec.service, spec.subscriber);
+        let group = Arc::new(Group::new(name, consumer, spec.topic, &shared.keys));
+        let reader = Reader {
+            shared: Arc::clone(shared),
+            inbox: Arc::clone(&inbox),
+            group: Arc::clone(&group),
+        };
+        let keeper = Keeper {
+            shared: Arc::clone(shared),
+            inbox: Arc::clone(&inbox),
+            group: Arc::clone(&group),
+        };
+        let source = Source::Group { reader, keeper };
+        Subscription { settler: settler(Some(group)), source, inbox }
+    }
+}
+
+impl Backend for StreamsBackend {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        if !self.takes(event.origin) {
+            return MaybeReady::ready(Err(BackendError::closed()));
+        }
+        match self.publisher.encode(&event.envelope) {
+            Ok(encoded) => MaybeReady::pending(self.publisher.publish(encoded)),
+            Err(error) => MaybeReady::ready(Err(error)),
+        }
+    }
+
+    /// Sends events in chunks, each when the one before is confirmed, so that the order is kept whatever happens.
+    fn publish_all<'a>(
+        &'a self,
+        events: &'a mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> BoxFuture<'a, Vec<Result<(), BackendError>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(events.size_hint().0);
+            loop {
+                let mut chunk = Chunk::default();
+                let mut failure = None;
+                while !chunk.is_full() && failure.is_none() {
+                    let Some(event) = events.next() else { break };
+                    let encoded = match self.takes(event.origin) {
+                        true => self.publisher.encode(&event.envelope),
+                        false => Err(BackendError::closed()),
+                    };
+                    match encoded {
+                        Ok(event) => chunk.add(event),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                if chunk.events.is_empty() {
+                    results.extend(failure.map(Err));
+                    return results;
+                }
+                results.extend(self.publisher.publish_chunk(&chunk.events).await);
+                if results.last().is_none_or(Result::is_err) {
+                    return results;
+                }
+                if let Some(failure) = failure {
+                    results.push(Err(failure));
+                    return results;
+                }
+            }
+        })
+    }
+
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
+        Box::pin(async move {
+            if !self.takes(Origin::Application) {
+                return Err(BackendError::closed());
+            }
+            let operation = format!("subscribe {} to {}", spec.subscriber, spec.topic);
+            let subscription = Arc::new(self.subscription(spec));
+            let limit = self.config.connect_timeout;
+            persist(limit, || operation.clone(), || subscription.begin()).await?;
+            let consumer = StreamConsumer::new(Arc::clone(&subscription.inbox));
+            let mut subscribed = self.subscribed();
+            if !self.takes(Origin::Application) {
+                return Err(BackendError::closed());
+            }
+            while subscribed.try_join_next().is_some() {}
+            let mut all = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+            all.push(Arc::clone(&subscription));
+            subscribed.spawn(subscription.run());
+            Ok(Box::new(consumer) as Box<dyn Consumer>)
+        })
+    }
+
+    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
+        Box::pin(self.shared.dead_letters.list())
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// Reads nothing more; what has been read is handed out. What is published from now on, by handlers or other
+    /// processes, stays on the server for the other processes or the next start.
+    fn drain(&self) {
+        self.stage.fetch_max(stage::DRAINING, SeqCst);
+        for subscription in self.all_subscriptions() {
+            subscription.inbox.advance(Intake::Draining);
+        }
+    }
+
+    fn health(&self) -> Health {
+        let subscriptions = self.all_subscriptions();
+        let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
+        let is_up = self.takes(Origin::Application) && self.shared.server.is_up();
+        Health::new(is_up, running.map(|it| it.inbox.health()).collect())
+    }
+
+    /// Tells the server what has been settled by now, and leaves everything else to other processes. A server that does
+    /// not answer is given up after the publish timeout.
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(async {
+            self.stage.store(stage::CLOSED, SeqCst);
+            let mut subscribed = std::mem::take(&mut *self.subscribed());
+            for subscription in self.all_subscriptions() {
+                subscription.inbox.advance(Intake::Closed);
+            }
+            let limit = self.config.publish_timeout;
+            let left_in_order =
+                timeout(limit, async { while subscribed.join_next().await.is_some() {} }).await;
+            subscribed.shutdown().await;
+            self.link.close();
+            let mut upkeep =
+                std::mem::take(&mut *self.upkeep.lock().unwrap_or_else(PoisonError::into_inner));
+            upkeep.shutdown().await;
+            self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).clear();
+            let operation = "acknowledge to Redis what had been handled";
+            left_in_order.map_err(|_| BackendError::timed_out(operation, limit))
+        })
+    }
+}

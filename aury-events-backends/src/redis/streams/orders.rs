@@ -1,0 +1,55 @@
+//! What the server is to be told of deliveries that handlers are done with.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::super::dead_letters::Undecodable;
+use crate::{delivery::DeadLetter, envelope::Envelope};
+
+/// Something to tell the server, about the entry that is held under a tag.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// It is done with.
+    Ack { tag: u64 },
+    /// It is handed out here again: so often will it have been delivered then.
+    Count { tag: u64, count: u32 },
+    /// It is to be delivered again, not before that time has passed.
+    Delay { tag: u64, envelope: Envelope, attempt: u32, after: Duration },
+    /// It is a dead letter.
+    Bury { tag: u64, letter: Box<DeadLetter> },
+    /// It is no event.
+    BuryBroken { tag: u64, letter: Box<Undecodable> },
+}
+
+/// Orders in the order in which they came. As many as entries are held, so they need no bound of their own.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    queue: Mutex<Vec<Order>>,
+    added: Notify,
+}
+
+impl Orders {
+    pub(super) fn add(&self, order: Order) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+        self.added.notify_one();
+    }
+
+    /// All there are.
+    pub(super) fn take(&self) -> Vec<Order> {
+        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Wakes who waits, to look whether there will be any more.
+    pub(super) fn wake(&self) {
+        self.added.notify_one();
+    }
+
+    /// Waits until there may be some. Cancel safe; for one task.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
+    }
+}

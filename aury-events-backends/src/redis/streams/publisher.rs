@@ -1,0 +1,154 @@
+//! Publishing: one `XADD` per event, confirmed by the server.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use redis::{Cmd, Pipeline, RedisError, Value};
+
+use super::{
+    entry::EVENT,
+    server::{Failure, commands, is_passing, persist},
+    shared::Shared,
+};
+use crate::{
+    envelope::{Envelope, EventName},
+    error::BackendError,
+};
+
+/// How many events go to the server in one go.
+const CHUNK: usize = 256;
+
+/// How many bytes go to the server in one go, from which on a chunk is not added to.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Puts events into their streams.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    shared: Arc<Shared>,
+    /// How long the server may take to confirm, a reconnection in between included.
+    limit: Duration,
+    /// The events whose streams this process has announced.
+    announced: RwLock<HashSet<EventName>>,
+}
+
+/// An event as the server is given it.
+pub(super) struct Encoded {
+    name: EventName,
+    bytes: Vec<u8>,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>, limit: Duration) -> Self {
+        Self { shared, limit, announced: RwLock::default() }
+    }
+
+    pub(super) fn encode(&self, envelope: &Envelope) -> Result<Encoded, BackendError> {
+        let bytes = self.shared.codec.encode(envelope)?;
+        Ok(Encoded { name: envelope.metadata().name().clone(), bytes })
+    }
+
+    /// Publishes an event. When the connection is lost under it, it is sent again: it may then be there twice, with one
+    /// event id.
+    pub(super) async fn publish(&self, event: Encoded) -> Result<(), BackendError> {
+        let add = self.add(&event);
+        let operation = || format!("publish {}", event.name);
+        persist(self.limit, operation, || self.try_one(&event, &add)).await
+    }
+
+    async fn try_one(&self, event: &Encoded, add: &Cmd) -> Result<(), Failure> {
+        self.announce(std::slice::from_ref(event)).await?;
+        self.shared.server.ask(add).await.map(drop)
+    }
+
+    /// Publishes events in order, in one go. Gives a result for each, or the one failure of all.
+    pub(super) async fn publish_chunk(&self, chunk: &[Encoded]) -> Vec<Result<(), BackendError>> {
+        let mut adds = commands();
+        for event in chunk {
+            adds.add_command(self.add(event));
+        }
+        let operation = || format!("publish {} events", chunk.len());
+        match persist(self.limit, operation, || self.try_chunk(chunk, &adds)).await {
+            Err(error) => vec![Err(error)],
+            Ok(answers) => {
+                let result = |(answer, event): (Result<Value, RedisError>, &Encoded)| {
+                    let operation = || format!("publish {}", event.name);
+                    answer.map(drop).map_err(|error| Failure::from(error).of(operation()))
+                };
+                answers.into_iter().zip(chunk).map(result).collect()
+            }
+        }
+    }
+
+    async fn try_chunk(
+        &self,
+        chunk: &[Encoded],
+        adds: &Pipeline,
+    ) -> Result<Vec<Result<Value, RedisError>>, Failure> {
+        self.announce(chunk).await?;
+        let answers = self.shared.server.ask_all(adds).await?;
+        // When one may yet succeed, all are sent again, so that they stay in order.
+        match answers.iter().filter_map(|answer| answer.as_ref().err()).find(|it| is_passing(it)) {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(answers),
+        }
+    }
+
+    fn add(&self, event: &Encoded) -> Cmd {
+        let mut add = Cmd::with_capacity(5, event.bytes.len() + 128);
+        add.arg("XADD").arg(self.shared.keys.stream(event.name.as_str())).arg("*");
+        add.arg(EVENT).arg(&event.bytes);
+        add
+    }
+
+    /// Makes known that these events have streams, before they have any entry.
+    async fn announce(&self, events: &[Encoded]) -> Result<(), Failure> {
+        let new: Vec<EventName> = {
+            let announced = self.announced.read().unwrap_or_else(PoisonError::into_inner);
+            let new = events.iter().map(|event| &event.name).filter(|it| !announced.contains(*it));
+            new.cloned().collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.add_to_streams(&new).await?;
+        self.announced.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        Ok(())
+    }
+
+    /// Makes all known again that have been: the server may have lost it.
+    pub(super) async fn announce_all(&self) -> Result<(), Failure> {
+        let announced: Vec<EventName> = {
+            let announced = self.announced.read().unwrap_or_else(PoisonError::into_inner);
+            announced.iter().cloned().collect()
+        };
+        if announced.is_empty() { Ok(()) } else { self.add_to_streams(&announced).await }
+    }
+
+    async fn add_to_streams(&self, names: &[EventName]) -> Result<(), Failure> {
+        let mut add = redis::cmd("SADD");
+        add.arg(self.shared.keys.streams());
+        add.arg(names.iter().map(EventName::as_str).collect::<Vec<_>>());
+        self.shared.server.ask(&add).await.map(drop)
+    }
+}
+
+/// Gathers events for one go.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub(super) events: Vec<Encoded>,
+    bytes: usize,
+}
+
+impl Chunk {
+    pub(super) fn add(&mut self, event: Encoded) {
+        self.bytes += event.bytes.len();
+        self.events.push(event);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.events.len() >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+}

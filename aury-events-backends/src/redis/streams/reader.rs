@@ -1,0 +1,166 @@
+//! Reading the streams of a group.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
+use tokio::time::sleep;
+
+use super::{
+    super::{backoff::Backoff, connection::within},
+    entry::{parse_entries, parse_pending, parse_streams},
+    group::{Group, Stream},
+    inbox::{Inbox, Place},
+    intake::Intake,
+    server::{Failure, is_missing_group},
+    shared::Shared,
+};
+
+/// How long the server keeps a read open that finds nothing. A stream that is discovered meanwhile waits for its end.
+const BLOCK: Duration = Duration::from_millis(500);
+
+/// How long the server may take to answer, besides.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How many of the entries that were delivered and not acknowledged are looked at in one go.
+const PAGE: usize = 500;
+
+/// Reads what is new for one group, on a connection of its own: a read that waits would hold up all commands after it.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) group: Arc<Group>,
+}
+
+impl Reader {
+    /// Reads until the inbox takes no more, reconnecting for ever.
+    pub(super) async fn run(&self) {
+        tokio::select! {
+            () = self.keep_reading() => {}
+            () = self.inbox.reached(Intake::Draining) => {}
+        }
+        self.inbox.set_live(false);
+    }
+
+    async fn keep_reading(&self) {
+        let mut backoff = Backoff::new();
+        while let Err(failure) = self.read_on_one_connection(&mut backoff).await {
+            self.inbox.set_live(false);
+            let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
+            tracing::debug!(bus, subscriber, error = %failure, "reading is interrupted");
+            sleep(backoff.next_wait()).await;
+        }
+    }
+
+    /// Reads until the connection fails, or the inbox takes no more.
+    async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
+        let Shared { server, keys, client, .. } = &*self.shared;
+        let mut connection = client.open(|_| ()).await?;
+        self.group.restore(server, keys).await?;
+        self.recover().await?;
+        self.inbox.set_live(true);
+        let mut turn = 0;
+        while let Some(room) = self.inbox.wait_for_room().await {
+            match self.read(&mut connection, room, turn).await {
+                Ok(()) => *backoff = Backoff::new(),
+                Err(error) if is_missing_group(&error) => {
+                    self.group.restore(server, keys).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            turn += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads at most as many entries as there is room for.
+    ///
+    /// A read is bounded per stream. With less room than streams, the streams take turns.
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+        room: usize,
+        turn: usize,
+    ) -> Result<(), RedisError> {
+        let streams = self.group.streams();
+        let events: Vec<usize> = (1..streams.len()).collect();
+        if events.is_empty() {
+            sleep(BLOCK).await;
+            return Ok(());
+        }
+        let taken = events.len().min(room);
+        let has_all = taken == events.len();
+        let chosen = (0..taken).map(|it| events[(turn * taken + it) % events.len()]);
+        let chosen: Vec<&Stream> = chosen.map(|number| &streams[number]).collect();
+        let block = if has_all { BLOCK } else { BLOCK / 50 };
+        let read = read_group(&self.group, room / taken, Some(block), &chosen);
+        let reading = connection.send_packed_command(&read);
+        let value = within(block + ANSWER, reading).await?.extract_error()?;
+        self.take_in(value, &streams);
+        Ok(())
+    }
+
+    /// Reads retries that are due, without waiting. They are few, and reading them apart leaves all room to the events.
+    pub(super) async fn read_retries(&self) -> Result<(), Failure> {
+        let room = self.inbox.room_beside();
+        if room == 0 || self.inbox.intake() != Intake::Open {
+            return Ok(());
+        }
+        let streams = self.group.streams();
+        let read = read_group(&self.group, room, None, &[&streams[super::group::RETRIES]]);
+        let value = self.shared.server.ask(&read).await?;
+        self.take_in(value, &streams);
+        Ok(())
+    }
+
+    fn take_in(&self, value: Value, streams: &[Stream]) {
+        for (key, entries) in parse_streams(value) {
+            let Some(number) = streams.iter().position(|it| it.key.as_bytes() == key) else {
+                continue;
+            };
+            for entry in entries {
+                self.shared.receive(&self.inbox, number, &streams[number], entry, 1);
+            }
+        }
+    }
+
+    /// Takes in what was delivered to this consumer and did not arrive, as when the connection broke under a reply.
+    async fn recover(&self) -> Result<(), Failure> {
+        let (name, consumer) = (&self.group.name, &self.group.consumer);
+        for (number, stream) in self.group.streams().iter().enumerate() {
+            let mut start = "-".to_owned();
+            loop {
+                let mut pending = redis::cmd("XPENDING");
+                pending.arg(&*stream.key).arg(name).arg(&start).arg("+").arg(PAGE).arg(consumer);
+                let page = parse_pending(self.shared.server.ask(&pending).await?);
+                let Some((last, _)) = page.last() else { break };
+                start = format!("({last}");
+                for &(id, count) in &page {
+                    if self.inbox.holds(Place { stream: number, id }) {
+                        continue;
+                    }
+                    // No handler has begun this attempt, so it is not counted again.
+                    let mut claim = redis::cmd("XCLAIM");
+                    claim.arg(&*stream.key).arg(name).arg(consumer).arg(0).arg(id);
+                    claim.arg("RETRYCOUNT").arg(count);
+                    for entry in parse_entries(self.shared.server.ask(&claim).await?) {
+                        self.shared.receive(&self.inbox, number, stream, entry, count);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_group(group: &Group, count: usize, block: Option<Duration>, streams: &[&Stream]) -> Cmd {
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg(&group.name).arg(&group.consumer).arg("COUNT").arg(count.max(1));
+    if let Some(block) = block {
+        // Zero would be for ever.
+        read.arg("BLOCK").arg((block.as_millis() as u64).max(1));
+    }
+    let keys: Vec<&str> = streams.iter().map(|stream| &*stream.key).collect();
+    read.arg("STREAMS").arg(keys).arg(vec![">"; streams.len()]);
+    read
+}

@@ -1,0 +1,18 @@
+-- Moves delayed events whose time has come to the streams that their groups read.
+--
+-- KEYS  delayed events
+-- ARGV  how many at most
+-- Gives the milliseconds until the next is due, or -1 if there is none.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, event in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  local parts = cmsgpack.unpack(event)
+  redis.call('XADD', parts[1], '*', 'event', parts[3], 'attempt', parts[2])
+  redis.call('ZREM', KEYS[1], event)
+end
+local next = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if not next[2] then
+  return -1
+end
+return math.max(tonumber(next[2]) - now, 0)

@@ -1,0 +1,169 @@
+//! Commands to the server, over the connection that all of a bus shares.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::super::{
+    backoff::Backoff,
+    link::{Commands, Link},
+};
+use crate::error::BackendError;
+
+/// How long the server may take to answer housekeeping, a reconnection in between included.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The server, as far as commands that do not block are concerned.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    link: Arc<Link<Commands>>,
+}
+
+/// Why a command has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connection has been closed by us, lost, or is silent. The command may have been carried out.
+    Unreachable(BackendError),
+    /// The server said no.
+    Refused(RedisError),
+}
+
+/// Commands for [`Server::ask_all`], none yet.
+pub(super) fn commands() -> Pipeline {
+    let mut commands = redis::pipe();
+    commands.ignore_errors();
+    commands
+}
+
+impl Server {
+    pub(super) fn new(link: Arc<Link<Commands>>) -> Self {
+        Self { link }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// Runs a command.
+    ///
+    /// Dropping the future leaves it open whether the command is carried out.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
+        let operation = || "run a command on Redis".to_owned();
+        let asking = self.link.run(operation, ANSWER, async move |mut connection| {
+            Ok(command.query_async::<Value>(&mut connection).await)
+        });
+        Ok(asking.await??)
+    }
+
+    /// Runs many [`commands`] in one go, and gives what the server said to each. One that it refuses does not keep it
+    /// from those that follow.
+    pub(super) async fn ask_all(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<Vec<Result<Value, RedisError>>, Failure> {
+        let operation = || "run commands on Redis".to_owned();
+        let asking = self.link.run(operation, ANSWER, async move |mut connection| {
+            Ok(commands.query_async::<Vec<Value>>(&mut connection).await)
+        });
+        let values = asking.await??;
+        Ok(values.into_iter().map(Value::extract_error).collect())
+    }
+}
+
+impl Failure {
+    /// Whether the same command may succeed soon: the server is out of reach, is loading its data, or is not the
+    /// primary at the moment.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => !error.is_closed(),
+            Self::Refused(error) => is_passing(error),
+        }
+    }
+
+    pub(super) fn is_missing_group(&self) -> bool {
+        matches!(self, Self::Refused(error) if is_missing_group(error))
+    }
+}
+
+/// Repeats an attempt while it may yet succeed, up to the limit.
+///
+/// # Errors
+///
+/// What the last attempt ended with. Past the limit, and when the future is dropped, it may be carried out all the same.
+pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
+    limit: Duration,
+    operation: impl Fn() -> String,
+    attempt: impl Fn() -> F,
+) -> Result<T, BackendError> {
+    let deadline = Instant::now() + limit;
+    let mut backoff = Backoff::new();
+    let mut last = None;
+    loop {
+        match timeout_at(deadline, attempt()).await {
+            Ok(Err(failure)) if failure.is_passing() => last = Some(failure),
+            Ok(outcome) => return outcome.map_err(|failure| failure.of(operation())),
+            Err(_) => {
+                return Err(match last {
+                    Some(Failure::Refused(error)) => BackendError::other(operation(), error),
+                    _ => BackendError::timed_out(operation(), limit),
+                });
+            }
+        }
+        sleep_until(deadline.min(Instant::now() + backoff.next_wait())).await;
+    }
+}
+
+/// Whether the same command may succeed soon.
+pub(super) fn is_passing(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Io => true,
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
+        // A long script runs, a replica is missing, or the disk is full.
+        _ => matches!(error.code(), Some("BUSY" | "NOREPLICAS" | "MISCONF")),
+    }
+}
+
+/// Whether a stream or group is not there (any more), as after `FLUSHALL`. Scripts wrap the code in a message.
+pub(super) fn is_missing_group(error: &RedisError) -> bool {
+    error.code() == Some("NOGROUP") || error.to_string().contains("NOGROUP")
+}
+
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        if error.kind() == ErrorKind::Io {
+            Self::Unreachable(BackendError::other("reach Redis", error))
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+impl Failure {
+    /// The failure as that of an operation.
+    pub(super) fn of(self, operation: impl Into<String>) -> BackendError {
+        match self {
+            Self::Unreachable(error) if error.is_closed() => error,
+            Self::Unreachable(error) => BackendError::other(operation, error),
+            Self::Refused(error) => BackendError::other(operation, error),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => fmt::Display::fmt(error, f),
+            Self::Refused(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error for Failure {}

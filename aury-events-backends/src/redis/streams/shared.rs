@@ -1,0 +1,80 @@
+//! What all parts of one bus share.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        codec::Codec,
+        connection::RedisClient,
+        dead_letters::{DeadLetters, Undecodable},
+    },
+    entry::Entry,
+    group::Stream,
+    inbox::{Inbox, Place},
+    keys::Keys,
+    orders::Order,
+    server::Server,
+};
+use crate::envelope::{Envelope, EventName};
+
+/// What all parts of one bus share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) bus: Arc<str>,
+    pub(super) client: RedisClient,
+    pub(super) server: Server,
+    pub(super) keys: Keys,
+    pub(super) codec: Codec,
+    pub(super) dead_letters: DeadLetters,
+    /// How long a consumer may give no sign of life until others take over what it holds.
+    pub(super) min_idle: Duration,
+}
+
+impl Shared {
+    /// How often a consumer gives a sign of life.
+    pub(super) fn beat(&self) -> Duration {
+        self.min_idle / 4
+    }
+
+    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter.
+    pub(super) fn receive(
+        &self,
+        inbox: &Arc<Inbox>,
+        number: usize,
+        stream: &Stream,
+        mut entry: Entry,
+        count: u32,
+    ) {
+        let place = Place { stream: number, id: entry.id };
+        if inbox.holds(place) {
+            return;
+        }
+        if entry.is_deleted() {
+            return inbox.take_in_broken(place, |tag| Order::Ack { tag });
+        }
+        let first_attempt = entry.attempt();
+        let raw = entry.event().unwrap_or_default();
+        match self.decode(&raw, stream.event.as_ref()) {
+            Ok(envelope) => inbox.take_in(place, envelope, first_attempt, count),
+            Err(reason) => {
+                tracing::warn!(
+                    bus = &*self.bus,
+                    stream = &*stream.key,
+                    entry = %place.id,
+                    reason,
+                    "not an event: it becomes a dead letter"
+                );
+                let name = stream.event.clone().unwrap_or(EventName::from_static("unknown"));
+                let subscriber = Arc::clone(&inbox.subscriber);
+                let letter = Box::new(Undecodable { name, raw, subscriber, reason });
+                inbox.take_in_broken(place, |tag| Order::BuryBroken { tag, letter });
+            }
+        }
+    }
+
+    fn decode(&self, raw: &[u8], name: Option<&EventName>) -> Result<Envelope, String> {
+        let unknown = EventName::from_static("unknown");
+        let name = name.unwrap_or(&unknown);
+        self.codec.decode(raw, name).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,102 @@
+//! `concurrency = 16`, and `ordered` with it
+
+use syn::{Error, LitInt, Result};
+
+use crate::options::Options;
+
+/// How many events a subscriber handles at a time.
+#[derive(Debug, PartialEq)]
+pub(super) struct Concurrency {
+    pub(super) handlers: u16,
+    /// Events of one key run in order all the same.
+    pub(super) ordered: bool,
+}
+
+/// Takes both options.
+pub(super) fn concurrency(options: &mut Options<'_>, is_pattern: bool) -> Concurrency {
+    let is_default = !options.has("concurrency");
+    let handlers = options.number("concurrency", 16, handlers);
+    let handlers = handlers.or(is_default.then_some(1));
+    if is_pattern {
+        options.contradict(
+            "ordered",
+            "only events of one type have a key to be ordered by: leave it out with a `pattern`",
+        );
+    } else if handlers == Some(1) {
+        options.contradict(
+            "ordered",
+            "one event at a time is in order already: add `concurrency = 16`, or leave it out",
+        );
+    }
+    let ordered = options.flag("ordered").is_some();
+    Concurrency { handlers: handlers.unwrap_or(1), ordered }
+}
+
+fn handlers(number: LitInt) -> Result<u16> {
+    let message = match number.base10_parse() {
+        Ok(0) => "a subscriber handles at least one event at a time, which is the default".into(),
+        Ok(handlers) => return Ok(handlers),
+        Err(_) => format!("a subscriber handles at most {} events at a time", u16::MAX),
+    };
+    Err(Error::new(number.span(), message))
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use quote::quote;
+
+    use super::*;
+    use crate::errors::Errors;
+
+    fn read(list: TokenStream) -> (Concurrency, Vec<String>) {
+        let errors = Errors::default();
+        let mut options = Options::new(&errors);
+        options.read(list);
+        let is_pattern = options.has("pattern");
+        let concurrency = concurrency(&mut options, is_pattern);
+        (concurrency, errors.messages())
+    }
+
+    #[test]
+    fn one_event_is_handled_at_a_time_unless_written() {
+        for (list, handlers, ordered) in [
+            (quote!(), 1, false),
+            (quote!(concurrency = 1), 1, false),
+            (quote!(concurrency = 65_535), 65_535, false),
+            (quote!(ordered, concurrency = 0x10), 16, true),
+            (quote!(concurrency = 16, pattern = "order.*"), 16, false),
+        ] {
+            assert_eq!(read(list), (Concurrency { handlers, ordered }, vec![]));
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused_and_the_one_mistake() {
+        for number in [quote!(0), quote!(65536), quote!(99999999999999999999), quote!("many")] {
+            let (_, messages) = read(quote!(concurrency = #number, ordered));
+            assert_eq!(messages.len(), 1, "{messages:?}");
+        }
+    }
+
+    #[test]
+    fn order_needs_keys_and_more_than_one_event_at_a_time() {
+        for list in [quote!(ordered), quote!(concurrency = 1, ordered)] {
+            assert_eq!(
+                read(list).1,
+                ["one event at a time is in order already: \
+                  add `concurrency = 16`, or leave it out"]
+            );
+        }
+        for list in [
+            quote!(pattern = "order.*", ordered),
+            quote!(pattern = "order.*", ordered, concurrency = 2),
+        ] {
+            assert_eq!(
+                read(list).1,
+                ["only events of one type have a key to be ordered by: \
+                  leave it out with a `pattern`"]
+            );
+        }
+    }
+}

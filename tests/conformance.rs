@@ -1,0 +1,137 @@
+//! The conformance suite, on every backend of the framework.
+
+use std::sync::Arc;
+
+use aury_events_backends::{
+    Backend, BackendError, BackendFactory, conformance::Subject, conformance_tests,
+    registry::Connect,
+};
+
+mod brokers;
+
+async fn connect(backend: &str, process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
+    let factory = BackendFactory::find(backend).unwrap_or_else(|| panic!("{backend} is linked"));
+    factory.connect(process).await
+}
+
+mod memory {
+    use super::*;
+
+    /// Each process has a store of its own: there is no way from one to another.
+    struct Memory;
+
+    impl Subject for Memory {
+        async fn connect(&self, process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
+            connect("memory", process).await
+        }
+    }
+
+    conformance_tests!(Memory);
+}
+
+#[cfg(feature = "redis")]
+mod redis_server {
+    use std::{
+        sync::{Mutex, MutexGuard, PoisonError},
+        time::Duration,
+    };
+
+    use aury_events_backends::{
+        EventName,
+        conformance::{Fault, Unsupported},
+    };
+
+    use super::*;
+    use crate::brokers::{Proxy, RedisOptions, RedisServer};
+
+    /// A server of the check's own, reached through a proxy.
+    pub(super) struct Redis {
+        backend: &'static str,
+        server: Mutex<RedisServer>,
+        proxy: Proxy,
+    }
+
+    impl Redis {
+        pub(super) fn pub_sub() -> Self {
+            Self::of("redis", RedisOptions::default())
+        }
+
+        pub(super) fn streams() -> Self {
+            Self::of("redis-streams", RedisOptions::default().durable())
+        }
+
+        fn of(backend: &'static str, options: RedisOptions) -> Self {
+            let server = RedisServer::start_with(options);
+            let proxy = Proxy::to(server.address());
+            Self { backend, server: Mutex::new(server), proxy }
+        }
+
+        fn server(&self) -> MutexGuard<'_, RedisServer> {
+            self.server.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl Subject for Redis {
+        async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
+            let url = self.server().url_by(self.proxy.address());
+            process.config.url = Some(url.parse().expect("the harness gives URLs"));
+            connect(self.backend, process).await
+        }
+
+        async fn inflict(&self, fault: Fault) -> Result<(), Unsupported> {
+            match fault {
+                Fault::Stop => self.server().stop(),
+                Fault::Kill => self.server().kill(),
+                Fault::Start => self.server().start_again(),
+                Fault::Pause => self.server().pause(),
+                Fault::Resume => self.server().resume(),
+                Fault::CutConnections => self.proxy.cut(),
+                other => return Err(Unsupported::new(format!("{other}: not here"))),
+            }
+            Ok(())
+        }
+
+        async fn publish_raw(
+            &self,
+            process: &Connect,
+            name: &EventName,
+            bytes: &[u8],
+        ) -> Result<(), Unsupported> {
+            let place = format!("{}{name}", process.config.key_prefix);
+            let place = place.as_bytes();
+            let answer = match self.backend {
+                "redis" => self.server().command(&[b"PUBLISH", place, bytes]),
+                _ => self.server().command(&[b"XADD", place, b"*", b"event", bytes]),
+            };
+            let answer = answer.expect("the server answers");
+            assert!(!answer.starts_with('-'), "{answer}");
+            Ok(())
+        }
+
+        fn redelivery_time(&self) -> Duration {
+            Duration::from_secs(10)
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use super::*;
+    use crate::redis_server::Redis;
+
+    conformance_tests! {
+        #[ignore = "needs redis-server; tests/run installs it"]
+        subject = Redis::pub_sub()
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis_streams {
+    use super::*;
+    use crate::redis_server::Redis;
+
+    conformance_tests! {
+        #[ignore = "needs redis-server; tests/run installs it"]
+        subject = Redis::streams()
+    }
+}

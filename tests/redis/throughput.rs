@@ -1,0 +1,178 @@
+//! Beside the raw client, interleaved in one run: `cargo test --release --test redis throughput -- --ignored --nocapture`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use aury_events::prelude::*;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::brokers::RedisServer;
+
+#[derive(Clone, Serialize, Deserialize, Event)]
+#[event(name = "throughput.measured")]
+struct Measured {
+    number: u64,
+    text: String,
+}
+
+const EVENTS: u64 = 200_000;
+const CHUNK: u64 = 2_000;
+const ROUNDS: usize = 7;
+
+/// How many events may be under way, so that no queue overflows.
+const WINDOW: u64 = 12_000;
+
+fn measured(number: u64) -> Measured {
+    Measured { number, text: "x".repeat(160) }
+}
+
+/// Counts what has arrived, and wakes the publisher when it may go on.
+#[derive(Default)]
+struct Arrived {
+    count: AtomicU64,
+    progress: Notify,
+}
+
+impl Arrived {
+    fn add(&self, number: u64) {
+        let count = self.count.fetch_add(1, SeqCst) + 1;
+        std::hint::black_box(number);
+        if count % 1000 == 0 {
+            self.progress.notify_one();
+        }
+    }
+
+    async fn reach(&self, count: u64) {
+        while self.count.load(SeqCst) < count {
+            let _ = tokio::time::timeout(Duration::from_millis(5), self.progress.notified()).await;
+        }
+    }
+}
+
+/// Publishes in chunks, no further ahead of the consumer than the window; gives events per second.
+async fn run(arrived: &Arrived, mut publish: impl AsyncFnMut(u64)) -> f64 {
+    arrived.count.store(0, SeqCst);
+    let start = Instant::now();
+    for first in (0..EVENTS).step_by(CHUNK as usize) {
+        publish(first).await;
+        arrived.reach((first + CHUNK).saturating_sub(WINDOW)).await;
+    }
+    arrived.reach(EVENTS).await;
+    EVENTS as f64 / start.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// `wire` gives the message that the raw client sends for an event.
+async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8>) {
+    let manager = EventBusManager::builder()
+        .service("tests")
+        .subscribers("none")
+        .bus("default", BusConfig::redis(server.url()).queue_capacity(WINDOW as usize + 4096))
+        .start()
+        .await
+        .unwrap();
+    let bus = manager.default_bus();
+    let ours = Arc::new(Arrived::default());
+    let counts = Arc::clone(&ours);
+    let subscription = bus
+        .subscribe(move |event: Arc<Measured>| {
+            counts.add(event.number);
+            async {}
+        })
+        .await
+        .unwrap();
+
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    raw.set_response_timeout(Duration::from_secs(10));
+    let mut pubsub = client.get_async_pubsub().await.unwrap();
+    pubsub.subscribe("raw:throughput.measured").await.unwrap();
+    let theirs = Arc::new(Arrived::default());
+    let counts = Arc::clone(&theirs);
+    let consumer = tokio::spawn(async move {
+        let mut messages = pubsub.into_on_message();
+        while let Some(message) = messages.next().await {
+            // What every consumer does: it looks into the event.
+            #[derive(Deserialize)]
+            struct Structured {
+                data: Measured,
+            }
+            let event: Structured = serde_json::from_slice(message.get_payload_bytes()).unwrap();
+            counts.add(event.data.number);
+        }
+    });
+
+    let (mut by_us, mut by_raw) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        by_raw.push(
+            run(&theirs, async |first| {
+                for start in (first..first + CHUNK).step_by(256) {
+                    let mut pipeline = redis::pipe();
+                    for number in start..(start + 256).min(first + CHUNK) {
+                        pipeline
+                            .cmd("PUBLISH")
+                            .arg("raw:throughput.measured")
+                            .arg(wire(number))
+                            .ignore();
+                    }
+                    pipeline.exec_async(&mut raw).await.unwrap();
+                }
+            })
+            .await,
+        );
+        by_us.push(
+            run(&ours, async |first| {
+                bus.publish_all((first..first + CHUNK).map(measured)).await.unwrap();
+            })
+            .await,
+        );
+    }
+    assert_eq!(bus.health().subscriptions[0].dropped, 0);
+    let (us, raw_rate) = (median(by_us), median(by_raw));
+    println!("{label}: aury {us:.0}/s, raw {raw_rate:.0}/s, ratio {:.3}", us / raw_rate);
+    consumer.abort();
+    subscription.unsubscribe().await;
+    manager.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: run it alone, in a release build"]
+async fn throughput() {
+    let server = RedisServer::start();
+    let envelope = |number: u64| {
+        // The same attributes as an envelope has, each made anew for the event.
+        let id = uuid::Uuid::new_v4();
+        serde_json::to_vec(&serde_json::json!({
+            "specversion": "1.0",
+            "id": id.to_string(),
+            "source": "/tests",
+            "type": "throughput.measured",
+            "time": "2026-11-22T12:00:00.000000Z",
+            "datacontenttype": "application/json",
+            "traceparent": format!("00-{}-{:016x}-01", id.simple(), number + 1),
+            "dataversion": 1,
+            "data": measured(number),
+        }))
+        .unwrap()
+    };
+    let bare = |number: u64| {
+        #[derive(Serialize)]
+        struct Structured {
+            data: Measured,
+        }
+        serde_json::to_vec(&Structured { data: measured(number) }).unwrap()
+    };
+    compare("the same envelope", &server, envelope).await;
+    compare("the raw client without envelope", &server, bare).await;
+}
