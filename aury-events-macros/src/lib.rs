@@ -138,7 +138,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `delay = "2s"` | how long to wait before the second attempt | `"2s"` |
 /// | `backoff = "exponential"` | whether the delay grows from one attempt to the next, or is `"fixed"` | `"fixed"` |
 /// | `factor = 2.0` | exponential: by how much it grows each time, more than 1 | 2.0 |
-/// | `max_delay = "1m"` | exponential: how far it grows, no less than `delay` | `"1m"` |
+/// | `max_delay = "1m"` | exponential: how far it grows, at least `delay` | `"1m"` |
 /// | `jitter` | vary each delay at random, so that what failed together is not retried together; `jitter = false` turns it off | on when exponential |
 ///
 /// `retry = 3` is short for `retry(attempts = 3)`.

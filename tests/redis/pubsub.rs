@@ -331,7 +331,7 @@ async fn a_wrong_password_stops_the_start_at_once_and_is_not_shown() {
             .bus("default", BusConfig::redis(url))
             .start()
             .await;
-        let error = started.err().expect("it is refused");
+        let error = started.expect_err("it is refused");
         let shown = format!("{} {error:?}", causes(&error));
         assert!(!shown.contains("hunter2"), "{shown}");
         println!("{}", causes(&error));
@@ -378,7 +378,7 @@ async fn a_server_that_is_late_is_waited_for() {
     server.kill();
     let config = BusConfig::redis(server.url()).connect_timeout(Duration::from_millis(300));
     let manager = EventBusManager::builder().subscribers("none").bus("default", config);
-    let error = manager.start().await.err().expect("there is no server");
+    let error = manager.start().await.expect_err("there is no server");
     println!("{}", causes(&error));
     assert!(format!("{error:?} {}", causes(&error)).contains("300ms"));
 }

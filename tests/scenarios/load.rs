@@ -20,9 +20,12 @@ struct Measured {
     number: u32,
 }
 
-/// What each subscriber received, in order.
+/// The publisher and the number of each event that a subscriber received, in order.
+type Events = Vec<(u32, u32)>;
+
+/// What each subscriber received.
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<BTreeMap<&'static str, Vec<(u32, u32)>>>>);
+struct Received(Arc<Mutex<BTreeMap<&'static str, Events>>>);
 
 impl Received {
     fn add(&self, subscriber: &'static str, event: &Measured) {

@@ -11,6 +11,7 @@ mod fan_out;
 mod load;
 mod metadata;
 mod parameters;
+mod policies;
 mod process;
 mod shutdown;
 mod startup;

@@ -9,8 +9,8 @@ use crate::support::{Log, in_time, manager_of};
 
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
 #[event(name = "parameters.happened")]
-pub struct Happened {
-    pub r#type: String,
+pub(crate) struct Happened {
+    pub(crate) r#type: String,
 }
 
 mod private {
@@ -22,10 +22,13 @@ mod private {
     }
 }
 
-/// Documented, public, with attributes of its own.
+/// Documented, visible, with attributes of its own.
 #[subscribe]
 #[allow(clippy::needless_pass_by_value, reason = "the form is what is tested")]
-pub async fn with_destructured_event(Happened { r#type }: &Happened, State(log): State<Log>) {
+pub(crate) async fn with_destructured_event(
+    Happened { r#type }: &Happened,
+    State(log): State<Log>,
+) {
     log.add(format!("destructured {type}"));
 }
 

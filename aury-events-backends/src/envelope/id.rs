@@ -61,10 +61,14 @@ pub(super) fn uuid_v7(since_epoch: Duration, random: [u64; 2]) -> Uuid {
 /// Takes an id as it came; one in the usual form of a UUID is kept as such.
 impl From<&str> for EventId {
     fn from(text: &str) -> Self {
-        // The nil UUID says that there is none. Only the hyphenated lower-case form prints as it was read; any other has to be kept to the letter.
-        let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
-        match Uuid::try_parse(text) {
-            Ok(uuid) if canonical && !uuid.is_nil() => Self(Repr::Uuid(uuid)),
+        // The nil UUID says that there is none. Only the hyphenated lower-case form prints as it was read; any other
+        // has to be kept to the letter.
+        let canonical = |text: &str| {
+            let no_upper_case = |none, byte: u8| none & !byte.is_ascii_uppercase();
+            text.len() == 36 && text.bytes().fold(true, no_upper_case)
+        };
+        match canonical(text).then(|| Uuid::try_parse(text)) {
+            Some(Ok(uuid)) if !uuid.is_nil() => Self(Repr::Uuid(uuid)),
             _ => Self(Repr::Foreign(text.into())),
         }
     }

@@ -152,34 +152,39 @@ impl FromStr for TraceContext {
 
     /// Reads the header; of a version later than `00`, the part that version `00` defines (§4.3).
     fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
-        let mut fields = text.split('-');
-        let mut field = |digits| hex(fields.next()?, digits);
+        let text = text.as_bytes();
+        let field = |start: usize, digits: usize| hex(text.get(start..start + digits)?);
+        let separator = |at: usize| (text.get(at) == Some(&b'-')).then_some(());
         let parse = || {
-            let version = field(2)?;
-            let (trace_id, span_id, flags) = (field(32)?, field(16)?, field(2)?);
-            let well_formed = version != 0xff && trace_id != 0 && span_id != 0;
-            let context = Self {
+            let version = field(0, 2)?;
+            separator(2)?;
+            let trace_id = field(3, 32)?;
+            separator(35)?;
+            let span_id = field(36, 16)?;
+            separator(52)?;
+            let flags = field(53, 2)?;
+            if text.len() > 55 {
+                (version > 0).then_some(())?;
+                separator(55)?;
+            }
+            let is_valid = version != 0xff && trace_id != 0 && span_id != 0;
+            is_valid.then_some(Self {
                 trace_id: trace_id.into(),
                 span_id: SpanId(span_id as u64),
                 flags: flags as u8,
-            };
-            well_formed.then_some((version, context))
+            })
         };
-        match { parse }() {
-            Some((version, context)) if version > 0 || fields.next().is_none() => Ok(context),
-            _ => Err(InvalidTraceparent),
-        }
+        parse().ok_or(InvalidTraceparent)
     }
 }
 
-/// A field of exactly `digits` lower-case hexadecimal digits.
-fn hex(text: &str, digits: usize) -> Option<u128> {
-    let value = |value: u128, digit: u8| match digit {
+/// A number of lower-case hexadecimal digits.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value, digit| match digit {
         b'0'..=b'9' => Some(value << 4 | u128::from(digit - b'0')),
         b'a'..=b'f' => Some(value << 4 | u128::from(digit - b'a' + 10)),
         _ => None,
-    };
-    (text.len() == digits).then(|| text.bytes().try_fold(0, value)).flatten()
+    })
 }
 
 #[cfg(test)]
@@ -217,10 +222,20 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x",
+            "00-4bf92f3577b34da6a3ce929d0e0e473é-00f067aa0ba902b7-01",
         ] {
             assert_eq!(header.parse::<TraceContext>(), Err(InvalidTraceparent), "{header}");
         }
-        let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";
-        assert!(later.parse::<TraceContext>().is_ok());
+        for later in ["01", "cc"] {
+            for rest in ["", "-", "-what-comes"] {
+                let header =
+                    format!("{later}-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01{rest}");
+                assert!(header.parse::<TraceContext>().is_ok(), "{header}");
+            }
+        }
     }
 }

@@ -35,7 +35,7 @@ const PAGE: usize = 500;
 const MAX_REASON: usize = 4 * 1024;
 
 /// How much of an undecodable message is kept, in bytes.
-const MAX_RAW: usize = 64 * 1024;
+pub(crate) const MAX_RAW: usize = 64 * 1024;
 
 /// The store of what subscribers could not handle.
 #[derive(Debug)]

@@ -20,12 +20,13 @@ pub(super) fn concurrency(options: &mut Options<'_>, is_pattern: bool) -> Concur
     if is_pattern {
         options.contradict(
             "ordered",
-            "only events of one type have a key to be ordered by: leave it out with a `pattern`",
+            "only events of one type have a key to be ordered by: leave `ordered` out",
         );
     } else if handlers == Some(1) {
         options.contradict(
             "ordered",
-            "one event at a time is in order already: add `concurrency = 16`, or leave it out",
+            "one event at a time is in order already: \
+             add `concurrency = 16`, or leave `ordered` out",
         );
     }
     let ordered = options.flag("ordered").is_some();
@@ -85,7 +86,7 @@ mod tests {
             assert_eq!(
                 read(list).1,
                 ["one event at a time is in order already: \
-                  add `concurrency = 16`, or leave it out"]
+                  add `concurrency = 16`, or leave `ordered` out"]
             );
         }
         for list in [
@@ -95,7 +96,7 @@ mod tests {
             assert_eq!(
                 read(list).1,
                 ["only events of one type have a key to be ordered by: \
-                  leave it out with a `pattern`"]
+                  leave `ordered` out"]
             );
         }
     }

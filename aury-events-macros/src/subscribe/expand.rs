@@ -190,7 +190,9 @@ impl Subscriber {
         let krate = &self.krate;
         let ty = self.output();
         let Some(retry_if) = &self.retry_if else {
-            return quote!(<#ty as #krate::__private::IntoHandlerResult>::into_handler_result(#output));
+            return quote! {
+                <#ty as #krate::__private::IntoHandlerResult>::into_handler_result(#output)
+            };
         };
         let mut result = local("result");
         result.set_span(result.span().located_at(self.output.span()));
@@ -213,4 +215,65 @@ impl Subscriber {
 /// A variable that no expression of the user can mean.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{errors::Errors, subscribe::parse::parse};
+
+    fn options(list: TokenStream) -> String {
+        let errors = Errors::default();
+        let function = quote!(
+            async fn f(event: &OrderCreated) {}
+        );
+        let subscriber = parse(list, function, &errors);
+        assert_eq!(errors.messages(), [""; 0]);
+        subscriber.expect("it has no mistakes").options().to_string()
+    }
+
+    fn expected(options: TokenStream) -> String {
+        quote!(::aury_events::__private::Options::new() #options).to_string()
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_set() {
+        assert_eq!(options(quote!()), expected(quote!()));
+        assert_eq!(options(quote!(concurrency = 1)), expected(quote!()));
+        assert_eq!(
+            options(quote!(broadcast, durable, ordered, concurrency = 16, timeout = "1m")),
+            expected(quote! {
+                .timeout(::core::time::Duration::from_millis(60000u64))
+                .concurrency(16usize).ordered().durable().broadcast()
+            })
+        );
+    }
+
+    #[test]
+    fn a_fixed_delay_grows_by_one_up_to_itself() {
+        assert_eq!(
+            options(quote!(retry = 5)),
+            expected(quote! {
+                .retry(::aury_events::__private::Retry {
+                    attempts: 5u32,
+                    delay: ::core::time::Duration::from_millis(2000u64),
+                    factor: 1f64,
+                    max_delay: ::core::time::Duration::from_millis(2000u64),
+                    jitter: false,
+                })
+            })
+        );
+        assert_eq!(
+            options(quote!(retry(backoff = "exponential", factor = 1.5, max_delay = "5s"))),
+            expected(quote! {
+                .retry(::aury_events::__private::Retry {
+                    attempts: 3u32,
+                    delay: ::core::time::Duration::from_millis(2000u64),
+                    factor: 1.5f64,
+                    max_delay: ::core::time::Duration::from_millis(5000u64),
+                    jitter: true,
+                })
+            })
+        );
+    }
 }

@@ -20,7 +20,7 @@ pub(super) struct Retry {
 pub(super) struct Growth {
     /// More than 1.
     pub(super) factor: f64,
-    /// No less than the delay.
+    /// At least the delay.
     pub(super) max_delay: Millis,
 }
 
@@ -118,7 +118,8 @@ fn delay(list: &mut Options<'_>, grows: bool) -> Option<Millis> {
         if grows && delay == Millis(0) {
             Err("a delay of nothing does not grow: write `delay = \"100ms\"` or more".to_owned())
         } else if grows && !is_capped && delay > MAX_DELAY {
-            Err("a delay grows to 1m, unless told otherwise: add a longer `max_delay`".to_owned())
+            Err("a delay grows to `max_delay`, which is \"1m\" unless written: add a longer one"
+                .to_owned())
         } else {
             Ok(())
         }
@@ -137,7 +138,7 @@ fn factor(factor: f64) -> Verdict {
 fn max_delay(list: &mut Options<'_>, delay: Option<Millis>) -> Option<Millis> {
     list.duration("max_delay", "1m", |max_delay| {
         if delay.is_some_and(|delay| max_delay < delay) {
-            Err("`max_delay` is no less than `delay`, which is \"2s\" unless written".to_owned())
+            Err("`max_delay` is at least `delay`, which is \"2s\" unless written".to_owned())
         } else {
             Ok(())
         }
@@ -252,8 +253,8 @@ mod tests {
     fn a_delay_has_room_to_grow() {
         for (list, message) in [
             (quote!(delay = "0s"), "a delay of nothing does not grow"),
-            (quote!(delay = "61s"), "add a longer `max_delay`"),
-            (quote!(delay = "2m", max_delay = "1m"), "`max_delay` is no less than `delay`"),
+            (quote!(delay = "61s"), "unless written: add a longer one"),
+            (quote!(delay = "2m", max_delay = "1m"), "`max_delay` is at least `delay`"),
             (quote!(max_delay = "1s"), "which is \"2s\" unless written"),
             (quote!(factor = 1), "a factor of more than 1"),
             (quote!(factor = 1e999), "a factor of more than 1"),

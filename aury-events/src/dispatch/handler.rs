@@ -30,14 +30,14 @@ impl From<BoxError> for HandlerError {
 }
 
 /// The result of a handler with `retry_if`.
-pub fn retry_if<E: Into<BoxError>>(
-    result: Result<(), E>,
-    is_worth_retrying: fn(&E) -> bool,
-) -> HandlerResult {
-    result.map_err(|error| {
-        let is_final = !is_worth_retrying(&error);
-        HandlerError { source: error.into(), is_final }
-    })
+///
+/// The bound is on the whole result, so that the compiler blames the return type for an error that does not fit.
+pub fn retry_if<E>(result: Result<(), E>, is_worth_retrying: fn(&E) -> bool) -> HandlerResult
+where
+    Result<(), E>: IntoHandlerResult,
+{
+    let is_final = result.as_ref().is_err_and(|error| !is_worth_retrying(error));
+    result.into_handler_result().map_err(|error| HandlerError { is_final, ..error })
 }
 
 /// What is called for each delivery of a subscription.

@@ -63,7 +63,7 @@ impl<'a> Attributes<'a> {
         name: Cow<'a, str>,
         value: AttributeValue<'a>,
     ) -> Result<(), WireError> {
-        if value == AttributeValue::Null {
+        if matches!(value, AttributeValue::Null) {
             return Ok(());
         }
         if self.headers.len() >= self.max_headers {
@@ -133,17 +133,17 @@ impl<'a> Attributes<'a> {
 
     /// The event with these attributes. What they do not say, the hint does.
     pub(super) fn into_envelope(
-        self,
+        mut self,
         payload: Payload,
         hint: &Hint<'_>,
         limits: &Limits,
     ) -> Result<Envelope, WireError> {
-        let metadata = self.into_metadata(hint)?;
+        let metadata = self.metadata(hint)?;
         limits.check_metadata(&metadata)?;
         Ok(Envelope::new(metadata, payload))
     }
 
-    fn into_metadata(mut self, hint: &Hint<'_>) -> Result<Metadata, WireError> {
+    fn metadata(&mut self, hint: &Hint<'_>) -> Result<Metadata, WireError> {
         let name = self.take_name(hint)?;
         let time = self.take_time()?.unwrap_or_else(|| hint.event_time());
         let id = match self.take_filled(Attribute::Id)? {
@@ -187,8 +187,8 @@ impl<'a> Attributes<'a> {
         if let Some(key) = self.take(Attribute::PartitionKey)? {
             metadata = metadata.with_key(&*key);
         }
-        for (name, value) in self.headers {
-            metadata = metadata.with_header(&*name, &*value);
+        for (name, value) in &self.headers {
+            metadata = metadata.with_header(&**name, &**value);
         }
         Ok(metadata)
     }
@@ -215,8 +215,9 @@ impl<'a> Attributes<'a> {
     }
 
     fn id(&self, attribute: Attribute, text: &str) -> Result<EventId, WireError> {
-        if text::is_attribute_value(text) {
-            Ok(text.into())
+        let id = EventId::from(text);
+        if id.as_uuid().is_some() || text::is_attribute_value(text) {
+            Ok(id)
         } else {
             Err(self.invalid(attribute, "a string without control characters"))
         }

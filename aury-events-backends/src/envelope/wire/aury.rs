@@ -58,7 +58,7 @@ const HEADERS: &str = "headers";
 pub(super) fn encode(metadata: &Metadata, data: &[u8], room: usize) -> Result<Vec<u8>, WireError> {
     let mut writer = ObjectWriter::with_capacity(room + data.len());
     write_id(&mut writer, "id", &metadata.id())?;
-    writer.string("event_name", metadata.name().as_str());
+    writer.plain("event_name", metadata.name().as_str());
     write_time(&mut writer, "timestamp", metadata)?;
     writer.object("metadata", |writer| write_metadata(writer, metadata))?;
     writer.json("data", data);
@@ -127,11 +127,11 @@ fn read_metadata<'a>(
     if !is_object(metadata) {
         return Err(WireError::invalid("metadata", "an object"));
     }
-    for (name, value) in Members::read(metadata.get().as_bytes(), limits)?.into_list()? {
+    for (name, value) in Members::read(metadata.get(), limits)?.into_list()? {
         match in_metadata(&name) {
             Some(attribute) => attributes.set_json(attribute, value)?,
             None if name == HEADERS && is_object(value) => {
-                for (name, value) in Members::read(value.get().as_bytes(), limits)?.into_list()? {
+                for (name, value) in Members::read(value.get(), limits)?.into_list()? {
                     attributes.header_json(name, value)?;
                 }
             }

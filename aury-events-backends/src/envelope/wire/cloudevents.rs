@@ -8,6 +8,9 @@
 //! ```json
 //! {"key":"","headers":{"X-Tenant":"a"}}
 //! ```
+//!
+//! The content type of a payload is kept in the header `datacontenttype`, if it is another one than `application/json`,
+//! and written from it, if it declares JSON.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -35,7 +38,7 @@ pub(super) fn encode(metadata: &Metadata, data: &[u8], room: usize) -> Result<Ve
     let mut writer = ObjectWriter::with_capacity(room + data.len());
     writer.plain("specversion", "1.0");
     write_id(&mut writer, "id", &metadata.id())?;
-    writer.string("type", metadata.name().as_str());
+    writer.plain("type", metadata.name().as_str());
     write_time(&mut writer, "time", metadata)?;
     let content_type = content_type(metadata);
     writer.string(CONTENT_TYPE, content_type.unwrap_or(JSON));
@@ -101,7 +104,7 @@ pub(super) fn decode(
         }
     }
     let content_type = settle(&mut attributes)?;
-    let says_json = content_type.as_deref().map(text::is_json);
+    let says_json = content_type.as_deref().map(|it| it == JSON || text::is_json(it));
     let payload = match (data, data_base64) {
         // JSON format §3.1.2: of `data` it is assumed that it is JSON, of `data_base64` it is not.
         (Some(data), None) if says_json != Some(false) => payload::trusted(data, limits)?,

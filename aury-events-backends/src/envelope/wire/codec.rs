@@ -17,6 +17,28 @@ const ROOM: usize = 448;
 /// Writes envelopes in the format of a bus and reads them in every format, within its limits.
 ///
 /// Which formats there are is told in the documentation of the [module](super).
+///
+/// ```
+/// use aury_events_backends::{
+///     BackendConfig, Envelope, EventName, Metadata, Payload,
+///     envelope::wire::{Codec, Hint, WireError},
+/// };
+///
+/// let codec = Codec::new(&BackendConfig::default());
+/// let name = EventName::from_static("order.created");
+///
+/// let metadata = Metadata::new(name.clone(), 1, "/shop", None).with_header("tenant", "a");
+/// let event = Envelope::new(metadata, Payload::Json(br#"{"order_id":"o-1"}"#[..].into()));
+/// let bytes = codec.encode(&event)?;
+///
+/// let event = codec.decode(&bytes, &Hint::event(&name))?;
+/// assert_eq!(event.metadata().header("tenant"), Some("a"));
+///
+/// // What says nothing of itself has the name under which it came.
+/// let event = codec.decode(br#"{"order_id":"o-2"}"#, &Hint::event(&name))?;
+/// assert_eq!(event.metadata().name(), &name);
+/// # Ok::<(), WireError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Codec {
     format: Format,
@@ -72,13 +94,15 @@ impl Codec {
     /// time.
     pub fn decode(&self, message: &[u8], hint: &Hint<'_>) -> Result<Envelope, WireError> {
         self.limits.check_message(message.len())?;
-        let members = Members::read(message, &self.limits)?;
+        let json = str::from_utf8(message)
+            .map_err(|source| WireError::Utf8 { what: "message", source })?;
+        let members = Members::read(json, &self.limits)?;
         if members.is_cloudevent() || hint.content_type.is_some_and(text::is_cloudevent) {
             cloudevents::decode(members.into_list()?, hint, &self.limits)
         } else if members.is_aury() {
             aury::decode(members.into_list()?, hint, &self.limits)
         } else {
-            self.decode_data(message.trim_ascii(), hint)
+            self.decode_data(json.trim_ascii().as_bytes(), hint)
         }
     }
 

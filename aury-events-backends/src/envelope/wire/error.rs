@@ -1,6 +1,6 @@
 //! What can be wrong with a message.
 
-use std::{borrow::Cow, error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt, str::Utf8Error};
 
 use crate::{
     envelope::{EncodeError, InvalidName},
@@ -17,6 +17,13 @@ const SHOWN_CHARS: usize = 40;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WireError {
+    /// It is not text in UTF-8.
+    Utf8 {
+        /// What should have been: the message, or the payload in it.
+        what: &'static str,
+        /// Where it is not.
+        source: Utf8Error,
+    },
     /// It is not JSON text (RFC 8259).
     Json {
         /// What should have been: the message, or the payload in it.
@@ -95,6 +102,7 @@ fn shown(name: &str) -> Cow<'static, str> {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Utf8 { what, .. } => write!(f, "the {what} is not text in UTF-8"),
             Self::Json { what, .. } => write!(f, "the {what} is not valid JSON"),
             Self::NotAnObject => f.write_str(
                 "the message is not a JSON object: expected a CloudEvent, an envelope of aury-boot or \
@@ -132,6 +140,7 @@ impl fmt::Display for WireError {
 impl Error for WireError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            Self::Utf8 { source, .. } => Some(source),
             Self::Json { source, .. } => Some(source),
             Self::Name { reason, .. } => Some(reason),
             Self::Payload(source) => Some(source),

@@ -34,17 +34,16 @@ struct Marks {
     spec_version: bool,
     event_name: bool,
     data: bool,
-    other: bool,
 }
 
 impl<'a> Members<'a> {
     /// Reads an object, which may or may not be an event.
-    pub(super) fn read(json: &'a [u8], limits: &Limits) -> Result<Self, WireError> {
+    pub(super) fn read(json: &'a str, limits: &Limits) -> Result<Self, WireError> {
         // What is no object fails here: serde's message would quote from it.
-        if json.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
+        if json.trim_ascii_start().starts_with(|c| c != '{') {
             return Err(WireError::NotAnObject);
         }
-        let mut reader = serde_json::Deserializer::from_slice(json);
+        let mut reader = serde_json::Deserializer::from_str(json);
         let members = reader.deserialize_map(MembersVisitor { limits });
         members
             .and_then(|members| reader.end().map(|()| members))
@@ -90,15 +89,13 @@ impl<'de> Visitor<'de> for MembersVisitor<'_> {
             max_headers,
         };
         while let Some(Name(name)) = map.next_key()? {
-            let marks = &mut members.marks;
-            let (mark, is_set): (_, fn(&str) -> bool) = match &*name {
-                "specversion" => (&mut marks.spec_version, |json| json != "null"),
-                "event_name" => (&mut marks.event_name, |json| json.starts_with('"')),
-                "data" => (&mut marks.data, |_| true),
-                _ => (&mut marks.other, |_| true),
-            };
             let value: &RawValue = map.next_value()?;
-            *mark |= is_set(value.get());
+            match &*name {
+                "specversion" => members.marks.spec_version |= value.get() != "null",
+                "event_name" => members.marks.event_name |= value.get().starts_with('"'),
+                "data" => members.marks.data = true,
+                _ => {}
+            }
             if members.list.len() < max_headers.saturating_add(ATTRIBUTES) {
                 members.list.push((name, value));
             } else {

@@ -22,8 +22,9 @@ pub(super) fn trusted(json: &RawValue, limits: &Limits) -> Result<Payload, WireE
 
 /// A payload that has yet to be JSON.
 pub(super) fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Payload, WireError> {
-    let json = serde_json::from_slice(bytes)
-        .map_err(|source| WireError::Json { what: "payload", source })?;
+    let what = "payload";
+    let text = str::from_utf8(bytes).map_err(|source| WireError::Utf8 { what, source })?;
+    let json = serde_json::from_str(text).map_err(|source| WireError::Json { what, source })?;
     trusted(json, limits)
 }
 

@@ -1,5 +1,7 @@
 //! What all formats write alike.
 
+use uuid::Uuid;
+
 use super::{Attribute, WireError, text, time, writer::ObjectWriter};
 use crate::envelope::{EventId, Metadata};
 
@@ -36,13 +38,11 @@ pub(super) fn write_id(
     name: &'static str,
     id: &EventId,
 ) -> Result<(), WireError> {
-    match (id.as_uuid(), id.as_foreign()) {
-        (Some(uuid), _) => {
-            writer.plain(name, uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        }
-        (None, Some(text)) => write_text(writer, name, text)?,
-        (None, None) => unreachable!()
+    if let Some(text) = id.as_foreign() {
+        return write_text(writer, name, text);
     }
+    let uuid = id.as_uuid().unwrap_or_default();
+    writer.plain(name, uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::{
     redis::{
         codec::Codec,
         connection::within,
-        dead_letters::Undecodable,
+        dead_letters::{MAX_RAW, Undecodable},
         link::{ANSWER, Role},
     },
 };
@@ -176,7 +176,7 @@ impl Subscriptions {
         for (_, queue) in targets.iter().filter(|(topic, _)| topic.matches(name)) {
             let letter = Undecodable {
                 name: name.clone(),
-                raw: raw.into(),
+                raw: raw[..raw.len().min(MAX_RAW)].into(),
                 subscriber: Arc::clone(queue.subscriber()),
                 reason: reason.to_owned(),
             };

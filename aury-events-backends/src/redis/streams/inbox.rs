@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     entry::EntryId,
     intake::Intake,
-    orders::{Order, Orders},
+    orders::{Kept, Orders, PutAway, Tell},
 };
 use crate::{
     backend::SubscriptionHealth,
@@ -43,7 +43,8 @@ pub(super) struct Inbox {
     /// Whether entries are acknowledged, and long retries wait on the server.
     has_group: bool,
     state: Mutex<State>,
-    pub(super) orders: Orders,
+    pub(super) to_tell: Orders<Tell>,
+    pub(super) to_put_away: Orders<PutAway>,
     intake: watch::Sender<Intake>,
     /// Tells the reader that there may be room.
     room: Notify,
@@ -108,7 +109,8 @@ impl Inbox {
             prefetch: prefetch.max(1),
             has_group,
             state: Mutex::default(),
-            orders: Orders::default(),
+            to_tell: Orders::default(),
+            to_put_away: Orders::default(),
             intake: watch::Sender::new(Intake::Open),
             room: Notify::new(),
             tally,
@@ -134,8 +136,8 @@ impl Inbox {
         wake(state);
     }
 
-    /// Takes in an entry that is not an event, to be told of and acknowledged. Nothing is handed out.
-    pub(super) fn take_in_broken(&self, place: Place, bury: impl FnOnce(u64) -> Order) {
+    /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten.
+    pub(super) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) {
         let mut state = self.state();
         if self.intake() >= Intake::Abandoned || !state.places.insert(place) {
             return;
@@ -144,7 +146,10 @@ impl Inbox {
         let tag = state.hold(place, 1);
         state.settle(tag);
         drop(state);
-        self.orders.add(bury(tag));
+        match as_what {
+            Some(as_what) => self.to_put_away.add(PutAway { tag, as_what }),
+            None => self.to_tell.add(Tell::Ack { tag }),
+        }
     }
 
     /// Whether an entry is held, be it that only its acknowledgement is outstanding.
@@ -236,7 +241,7 @@ impl Inbox {
             state.given_up.push(place);
             drop(state);
             self.tally.settle();
-            self.orders.wake();
+            self.to_tell.wake();
             return;
         }
         let waiting = Waiting { tag, envelope: delivery.envelope().clone(), attempt };
@@ -246,17 +251,23 @@ impl Inbox {
         }
         wake(state);
         if self.has_group {
-            self.orders.add(Order::Count { tag, count: attempt.saturating_sub(first_attempt) + 1 });
+            let count = attempt.saturating_sub(first_attempt) + 1;
+            self.to_tell.add(Tell::Count { tag, count });
         }
     }
 
-    /// Ends what the server knows of a delivery, by an order that names its tag.
-    fn finish(&self, tag: u64, order: impl FnOnce() -> Order) -> Result<(), BackendError> {
+    /// Takes note that a handler is done with a delivery, unless nobody would tell the server any more.
+    fn finish(&self, tag: u64) -> Result<(), BackendError> {
         if self.intake() == Intake::Over {
             return Err(BackendError::closed());
         }
         self.state().settle(tag);
-        self.orders.add(order());
+        Ok(())
+    }
+
+    fn put_away(&self, tag: u64, as_what: Kept) -> Result<(), BackendError> {
+        self.finish(tag)?;
+        self.to_put_away.add(PutAway { tag, as_what });
         Ok(())
     }
 
@@ -287,7 +298,7 @@ impl Inbox {
         }
         wake(state);
         self.room.notify_one();
-        self.orders.wake();
+        self.to_tell.wake();
     }
 
     /// Waits until the intake has come that far. Cancel safe.
@@ -367,21 +378,22 @@ impl Settle for Inbox {
         let result = match settlement {
             Settlement::Ack if !self.has_group => {
                 self.release([tag]);
+                self.to_tell.wake();
                 Ok(())
             }
-            Settlement::Ack => self.finish(tag, || Order::Ack { tag }),
+            Settlement::Ack => self.finish(tag).map(|()| self.to_tell.add(Tell::Ack { tag })),
             Settlement::Retry { after } if after > IN_PLACE && self.has_group => {
                 let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt() + 1);
-                self.finish(tag, || Order::Delay { tag, envelope, attempt, after })
+                self.put_away(tag, Kept::Delayed { envelope, attempt, after })
             }
             Settlement::Retry { after } => {
                 self.redeliver(delivery, Some(Instant::now() + after));
                 Ok(())
             }
-            Settlement::DeadLetter(reason) => self.finish(tag, || {
+            Settlement::DeadLetter(reason) => {
                 let letter = DeadLetter::new(Arc::clone(&self.subscriber), delivery, &reason);
-                Order::Bury { tag, letter: Box::new(letter) }
-            }),
+                self.put_away(tag, Kept::DeadLetter(Box::new(letter)))
+            }
         };
         MaybeReady::ready(result)
     }

@@ -107,6 +107,9 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
     })
 }
 
+/// How long the server may take to note that subscribers leave whose deliveries are not settled.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// How long things take on the server. The same in all processes of a bus.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -209,6 +212,24 @@ impl StreamsBackend {
 
     fn all_subscriptions(&self) -> Vec<Arc<Subscription>> {
         self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends all subscriptions: by what they hold, or without it.
+    async fn end_all(&self, running: &mut JoinSet<()>) -> Result<(), BackendError> {
+        for (how, limit) in [
+            (Intake::Cancelled, self.config.publish_timeout),
+            (Intake::Closed, self.config.publish_timeout.min(LEAVING)),
+        ] {
+            for subscription in self.all_subscriptions() {
+                subscription.inbox.advance(how);
+            }
+            let ending = async { while running.join_next().await.is_some() {} };
+            if timeout(limit, ending).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let operation = "acknowledge to Redis what had been handled";
+        Err(BackendError::timed_out(operation, self.config.publish_timeout))
     }
 
     fn subscription(&self, spec: SubscriptionSpec) -> Subscription {
@@ -352,26 +373,20 @@ impl Backend for StreamsBackend {
         Health::new(is_up, running.map(|it| it.inbox.health()).collect())
     }
 
-    /// Tells the server what has been settled by now, and leaves everything else to other processes. A server that does
-    /// not answer is given up after the publish timeout.
+    /// Hands out what has been read, and waits until it is settled; past the publish timeout, leaves the rest to other
+    /// processes. A server that does not answer is then given up.
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
             self.stage.store(stage::CLOSED, SeqCst);
             let mut subscribed = std::mem::take(&mut *self.subscribed());
-            for subscription in self.all_subscriptions() {
-                subscription.inbox.advance(Intake::Closed);
-            }
-            let limit = self.config.publish_timeout;
-            let left_in_order =
-                timeout(limit, async { while subscribed.join_next().await.is_some() {} }).await;
+            let in_order = self.end_all(&mut subscribed).await;
             subscribed.shutdown().await;
             self.link.close();
             let mut upkeep =
                 std::mem::take(&mut *self.upkeep.lock().unwrap_or_else(PoisonError::into_inner));
             upkeep.shutdown().await;
             self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).clear();
-            let operation = "acknowledge to Redis what had been handled";
-            left_in_order.map_err(|_| BackendError::timed_out(operation, limit))
+            in_order
         })
     }
 }

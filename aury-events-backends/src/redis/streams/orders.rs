@@ -12,34 +12,52 @@ use crate::{delivery::DeadLetter, envelope::Envelope};
 
 /// Something to tell the server, about the entry that is held under a tag.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum Tell {
     /// It is done with.
     Ack { tag: u64 },
     /// It is handed out here again: so often will it have been delivered then.
     Count { tag: u64, count: u32 },
+}
+
+/// An event to be stored elsewhere before the entry that is held under a tag is acknowledged.
+#[derive(Debug)]
+pub(super) struct PutAway {
+    pub(super) tag: u64,
+    pub(super) as_what: Kept,
+}
+
+/// As what an event is stored.
+#[derive(Debug)]
+pub(super) enum Kept {
     /// It is to be delivered again, not before that time has passed.
-    Delay { tag: u64, envelope: Envelope, attempt: u32, after: Duration },
-    /// It is a dead letter.
-    Bury { tag: u64, letter: Box<DeadLetter> },
+    Delayed { envelope: Envelope, attempt: u32, after: Duration },
+    /// It could not be handled.
+    DeadLetter(Box<DeadLetter>),
     /// It is no event.
-    BuryBroken { tag: u64, letter: Box<Undecodable> },
+    Broken(Box<Undecodable>),
 }
 
 /// Orders in the order in which they came. As many as entries are held, so they need no bound of their own.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
-    queue: Mutex<Vec<Order>>,
+#[derive(Debug)]
+pub(super) struct Orders<T> {
+    queue: Mutex<Vec<T>>,
     added: Notify,
 }
 
-impl Orders {
-    pub(super) fn add(&self, order: Order) {
+impl<T> Default for Orders<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::default(), added: Notify::new() }
+    }
+}
+
+impl<T> Orders<T> {
+    pub(super) fn add(&self, order: T) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(order);
         self.added.notify_one();
     }
 
     /// All there are.
-    pub(super) fn take(&self) -> Vec<Order> {
+    pub(super) fn take(&self) -> Vec<T> {
         std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -90,7 +90,8 @@ impl Failure {
 ///
 /// # Errors
 ///
-/// What the last attempt ended with. Past the limit, and when the future is dropped, it may be carried out all the same.
+/// What the last attempt ended with. Past the limit, and when the future is dropped, it may be carried out all the
+/// same.
 pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
     limit: Duration,
     operation: impl Fn() -> String,

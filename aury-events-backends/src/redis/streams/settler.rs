@@ -1,6 +1,6 @@
 //! Telling the server what became of deliveries.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -8,19 +8,20 @@ use super::{
     super::backoff::Backoff,
     group::Group,
     inbox::Inbox,
-    orders::Order,
+    orders::{Kept, PutAway, Tell},
     server::{Failure, commands},
     shared::Shared,
 };
-use crate::error::BackendError;
+use crate::{envelope::Envelope, error::BackendError};
 
 const DELAY: &str = include_str!("scripts/delay.lua");
 
-/// Carries out the orders of one subscriber, until there will be no more.
+/// Tells the server what became of the deliveries of one subscriber, until there will be nothing more to tell.
 ///
 /// While the server takes one batch, the next one gathers: the longer a round trip takes, the more acknowledgements it
-/// carries. An order is repeated until it has succeeded. An entry that became a dead letter is acknowledged after the
-/// letter is stored, so a crash between the two stores it twice rather than not at all.
+/// carries. What fails is repeated until it has succeeded. An event that is kept elsewhere is acknowledged after it is
+/// stored there, so a crash between the two stores it twice rather than not at all; and while a full server refuses to
+/// store it, the acknowledgements of others, by which the server can be relieved, go on.
 #[derive(Debug)]
 pub(super) struct Settler {
     pub(super) shared: Arc<Shared>,
@@ -31,58 +32,67 @@ pub(super) struct Settler {
 
 impl Settler {
     pub(super) async fn run(&self) {
-        loop {
-            let orders = self.inbox.orders.take();
-            if !orders.is_empty() {
-                self.carry_out(orders).await;
-            } else if self.inbox.is_finished() {
-                return;
-            } else {
-                self.inbox.orders.added().await;
-            }
+        tokio::select! {
+            () = self.tell_all() => {}
+            never = self.put_all_away() => match never {},
         }
     }
 
-    async fn carry_out(&self, orders: Vec<Order>) {
-        let mut batch = Batch::default();
-        for order in orders {
-            match order {
-                Order::Ack { tag } => batch.done.push(tag),
-                Order::Count { tag, count } => batch.counts.push((tag, count)),
-                other => {
-                    batch.done.push(self.put_away(other).await);
+    async fn tell_all(&self) {
+        while !self.inbox.is_finished() {
+            let orders = self.inbox.to_tell.take();
+            if orders.is_empty() {
+                self.inbox.to_tell.added().await;
+                continue;
+            }
+            let mut batch = Batch::default();
+            for order in orders {
+                match order {
+                    Tell::Ack { tag } => batch.done.push(tag),
+                    Tell::Count { tag, count } => batch.counts.push((tag, count)),
                 }
             }
+            let mut trouble = Trouble::new(self);
+            while let Err(failure) = self.send(&batch).await {
+                trouble.wait_after(&failure).await;
+            }
+            self.inbox.release(batch.done);
         }
-        let mut trouble = Trouble::new(self);
-        while let Err(failure) = self.send(&batch).await {
-            trouble.wait_after(&failure).await;
-        }
-        self.inbox.release(batch.done);
     }
 
-    /// Stores an event elsewhere, until that has succeeded.
-    async fn put_away(&self, order: Order) -> u64 {
-        let mut trouble = Trouble::new(self);
+    async fn put_all_away(&self) -> Infallible {
         loop {
-            let (tag, stored) = match &order {
-                Order::Ack { tag } | Order::Count { tag, .. } => (*tag, Ok(())),
-                Order::Delay { tag, attempt, .. } => (*tag, self.delay(&order, *attempt).await),
-                Order::Bury { tag, letter } => (*tag, self.shared.dead_letters.store(letter).await),
-                Order::BuryBroken { tag, letter } => {
-                    (*tag, self.shared.dead_letters.store_undecodable(letter).await)
+            for PutAway { tag, as_what } in self.inbox.to_put_away.take() {
+                let mut trouble = Trouble::new(self);
+                while let Err(error) = self.keep(tag, &as_what).await {
+                    trouble.wait_after(&error.into()).await;
                 }
-            };
-            match stored {
-                Ok(()) => return tag,
-                Err(error) => trouble.wait_after(&error.into()).await,
+                self.inbox.to_tell.add(Tell::Ack { tag });
+            }
+            self.inbox.to_put_away.added().await;
+        }
+    }
+
+    /// Stores an event elsewhere.
+    async fn keep(&self, tag: u64, as_what: &Kept) -> Result<(), BackendError> {
+        let letters = &self.shared.dead_letters;
+        match as_what {
+            Kept::DeadLetter(letter) => letters.store(letter).await,
+            Kept::Broken(letter) => letters.store_undecodable(letter).await,
+            Kept::Delayed { envelope, attempt, after } => {
+                self.delay(tag, envelope, *attempt, *after).await
             }
         }
     }
 
-    async fn delay(&self, order: &Order, attempt: u32) -> Result<(), BackendError> {
-        let Order::Delay { tag, envelope, after, .. } = order else { return Ok(()) };
-        let Some((group, place)) = self.group.as_ref().zip(self.inbox.place_of(*tag)) else {
+    async fn delay(
+        &self,
+        tag: u64,
+        envelope: &Envelope,
+        attempt: u32,
+        after: Duration,
+    ) -> Result<(), BackendError> {
+        let Some((group, place)) = self.group.as_ref().zip(self.inbox.place_of(tag)) else {
             return Ok(());
         };
         let keys = &self.shared.keys;
@@ -128,21 +138,26 @@ impl Settler {
 
 /// A settlement that does not succeed: it is said once, and tried again less and less often.
 struct Trouble<'a> {
-    subscriber: &'a str,
+    settler: &'a Settler,
     backoff: Backoff,
     is_said: bool,
 }
 
 impl<'a> Trouble<'a> {
     fn new(settler: &'a Settler) -> Self {
-        Self { subscriber: &settler.inbox.subscriber, backoff: Backoff::new(), is_said: false }
+        Self { settler, backoff: Backoff::new(), is_said: false }
     }
 
     async fn wait_after(&mut self, failure: &Failure) {
+        let Settler { shared, inbox, .. } = self.settler;
         // That the server is away is said elsewhere.
-        if !failure.is_passing() && !std::mem::replace(&mut self.is_said, true) {
-            let subscriber = self.subscriber;
-            tracing::warn!(subscriber, error = %failure, "Redis refuses a settlement; trying again");
+        if shared.server.is_up() && !std::mem::replace(&mut self.is_said, true) {
+            tracing::warn!(
+                bus = &*shared.bus,
+                subscriber = &*inbox.subscriber,
+                error = failure as &dyn std::error::Error,
+                "could not settle a delivery; trying again"
+            );
         }
         sleep(self.backoff.next_wait()).await;
     }

@@ -12,7 +12,7 @@ use super::{
     group::Stream,
     inbox::{Inbox, Place},
     keys::Keys,
-    orders::Order,
+    orders::Kept,
     server::Server,
 };
 use crate::envelope::{Envelope, EventName};
@@ -50,7 +50,7 @@ impl Shared {
             return;
         }
         if entry.is_deleted() {
-            return inbox.take_in_broken(place, |tag| Order::Ack { tag });
+            return inbox.take_in_broken(place, None);
         }
         let first_attempt = entry.attempt();
         let raw = entry.event().unwrap_or_default();
@@ -67,7 +67,7 @@ impl Shared {
                 let name = stream.event.clone().unwrap_or(EventName::from_static("unknown"));
                 let subscriber = Arc::clone(&inbox.subscriber);
                 let letter = Box::new(Undecodable { name, raw, subscriber, reason });
-                inbox.take_in_broken(place, |tag| Order::BuryBroken { tag, letter });
+                inbox.take_in_broken(place, Some(Kept::Broken(letter)));
             }
         }
     }
@@ -75,6 +75,17 @@ impl Shared {
     fn decode(&self, raw: &[u8], name: Option<&EventName>) -> Result<Envelope, String> {
         let unknown = EventName::from_static("unknown");
         let name = name.unwrap_or(&unknown);
-        self.codec.decode(raw, name).map_err(|error| error.to_string())
+        self.codec.decode(raw, name).map_err(|error| with_causes(&error))
     }
+}
+
+/// An error with its chain of causes.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

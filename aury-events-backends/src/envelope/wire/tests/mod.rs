@@ -1,6 +1,7 @@
 //! The wire format as others see it: what is accepted, what is refused, and that nothing is lost in between.
 
 mod accepted;
+mod any;
 mod limits;
 mod refused;
 mod round_trip;
