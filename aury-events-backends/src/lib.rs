@@ -16,6 +16,7 @@ pub mod backend;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod delayed;
 pub mod delivery;
 pub mod envelope;
 pub mod error;

@@ -7,7 +7,6 @@
 //! process dies.
 
 mod dead_letters;
-mod delayed;
 mod line;
 mod queue;
 mod routes;

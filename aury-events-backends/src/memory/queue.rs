@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::{
     dead_letters::Ring,
-    delayed::{Alarm, Delayed},
     line::{Line, Ticket},
 };
 use crate::{
     backend::{Origin, SubscriptionHealth},
+    delayed::{Alarm, Delayed},
     delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
@@ -34,7 +34,7 @@ pub(super) struct Queue {
 
 struct State {
     entries: VecDeque<Entry>,
-    delayed: Delayed,
+    delayed: Delayed<Entry>,
     /// How many more events applications may add. What handlers publish and what comes back takes no place.
     free_places: usize,
     publishers: Line,
@@ -52,7 +52,7 @@ enum Intake {
     Abandoned,
 }
 
-pub(super) struct Entry {
+struct Entry {
     envelope: Envelope,
     attempt: u32,
     has_place: bool,

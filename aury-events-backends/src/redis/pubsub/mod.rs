@@ -17,7 +17,6 @@
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
 
-mod delayed;
 mod glob;
 mod lag;
 mod memo;

@@ -13,12 +13,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    delayed::{Alarm, Delayed},
-    lag::Lag,
-};
+use super::lag::Lag;
 use crate::{
     backend::SubscriptionHealth,
+    delayed::{Alarm, Delayed},
     delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,

@@ -9,34 +9,42 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::queue::Entry;
-
 /// Entries that wait for their time.
-#[derive(Default)]
-pub(super) struct Delayed {
-    waiting: BinaryHeap<Reverse<Due>>,
+pub(crate) struct Delayed<T> {
+    waiting: BinaryHeap<Reverse<Due<T>>>,
     added: u64,
 }
 
-/// An entry and its time; of two with one time, the earlier added comes first.
-struct Due {
-    at: (Instant, u64),
-    entry: Entry,
+impl<T> Default for Delayed<T> {
+    fn default() -> Self {
+        Self { waiting: BinaryHeap::new(), added: 0 }
+    }
 }
 
-impl Delayed {
-    pub(super) fn add(&mut self, at: Instant, entry: Entry) {
+/// An entry and its time; of two with one time, the earlier added comes first.
+struct Due<T> {
+    at: (Instant, u64),
+    entry: T,
+}
+
+impl<T> Delayed<T> {
+    pub(crate) fn add(&mut self, at: Instant, entry: T) {
         self.added += 1;
         self.waiting.push(Reverse(Due { at: (at, self.added), entry }));
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The entry whose time came first, if any has come.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Entry> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<T> {
         if self.next()? > now {
             return None;
         }
@@ -44,31 +52,31 @@ impl Delayed {
     }
 
     /// When the next one is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.waiting.peek().map(|Reverse(due)| due.at.0)
     }
 
-    pub(super) fn clear(&mut self) -> usize {
+    pub(crate) fn clear(&mut self) -> usize {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.len()
     }
 }
 
-impl PartialEq for Due {
+impl<T> PartialEq for Due<T> {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
     }
 }
 
-impl Eq for Due {}
+impl<T> Eq for Due<T> {}
 
-impl PartialOrd for Due {
+impl<T> PartialOrd for Due<T> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Due {
+impl<T> Ord for Due<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.at.cmp(&other.at)
     }
@@ -76,11 +84,11 @@ impl Ord for Due {
 
 /// The consumer's clock: wakes it when the next entry is due.
 #[derive(Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Has the task woken at that time.
-    pub(super) fn set(&mut self, at: Instant, cx: &mut Context<'_>) {
+    pub(crate) fn set(&mut self, at: Instant, cx: &mut Context<'_>) {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if sleep.deadline() != at {
             sleep.as_mut().reset(at);
