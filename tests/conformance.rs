@@ -39,6 +39,7 @@ mod redis_server {
     use aury_events_backends::{
         EventName,
         conformance::{Fault, Unsupported},
+        redis::streams::{StreamsBackend, Timing},
     };
 
     use super::*;
@@ -75,7 +76,13 @@ mod redis_server {
         async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
             let url = self.server().url_by(self.proxy.address());
             process.config.url = Some(url.parse().expect("the harness gives URLs"));
-            connect(self.backend, process).await
+            if self.backend != "redis-streams" {
+                return connect(self.backend, process).await;
+            }
+            // As short as the machine's own delays allow, so that takeovers can be waited for.
+            let mut timing = Timing::default();
+            timing.min_idle = Duration::from_secs(2);
+            Ok(Arc::new(StreamsBackend::connect(process, timing).await?))
         }
 
         async fn inflict(&self, fault: Fault) -> Result<(), Unsupported> {
@@ -109,7 +116,7 @@ mod redis_server {
         }
 
         fn redelivery_time(&self) -> Duration {
-            Duration::from_secs(10)
+            Duration::from_secs(4)
         }
     }
 }

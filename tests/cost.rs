@@ -46,7 +46,14 @@ fn instructions(program: &str, mode: &str, events: u64) -> u64 {
 /// Builds a program of this package as users run it, optimised; gives its path.
 fn build(program: &str) -> String {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--message-format=json", "--bin", program])
+        .args([
+            "build",
+            "--release",
+            "--message-format=json",
+            "--no-default-features",
+            "--bin",
+            program,
+        ])
         .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .output()
         .unwrap();

@@ -1,7 +1,8 @@
-//! Redis, with servers of the tests' own: `cargo test -p aury-events-tests --features redis --test redis -- --ignored`.
+//! Redis, with servers of the tests' own: `cargo test -p aury-events-tests --test redis -- --ignored`.
 
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod pubsub;
+mod streams;
 mod throughput;
 mod tls;

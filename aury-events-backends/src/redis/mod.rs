@@ -1,6 +1,7 @@
 //! The backends on a Redis server (version 6 or later), with feature `redis`.
 //!
-//! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment.
+//! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment;
+//! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service.
 
 mod backoff;
 mod codec;
@@ -8,3 +9,4 @@ mod connection;
 mod dead_letters;
 mod link;
 pub mod pubsub;
+pub mod streams;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, oneshot, watch},
     time::Instant,
 };
 
@@ -126,7 +126,7 @@ impl Inbox {
     /// whose first delivery is attempt `first_attempt`.
     pub(super) fn take_in(&self, place: Place, envelope: Envelope, first_attempt: u32, count: u32) {
         let mut state = self.state();
-        if self.intake() >= Intake::Abandoned || !state.places.insert(place) {
+        if self.intake() >= Intake::Cancelled || !state.places.insert(place) {
             return;
         }
         self.tally.accept();
@@ -139,7 +139,7 @@ impl Inbox {
     /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten.
     pub(super) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) {
         let mut state = self.state();
-        if self.intake() >= Intake::Abandoned || !state.places.insert(place) {
+        if self.intake() >= Intake::Cancelled || !state.places.insert(place) {
             return;
         }
         self.tally.accept();
@@ -147,7 +147,7 @@ impl Inbox {
         state.settle(tag);
         drop(state);
         match as_what {
-            Some(as_what) => self.to_put_away.add(PutAway { tag, as_what }),
+            Some(as_what) => self.to_put_away.add(PutAway { tag, as_what, stored: None }),
             None => self.to_tell.add(Tell::Ack { tag }),
         }
     }
@@ -265,10 +265,14 @@ impl Inbox {
         Ok(())
     }
 
-    fn put_away(&self, tag: u64, as_what: Kept) -> Result<(), BackendError> {
-        self.finish(tag)?;
-        self.to_put_away.add(PutAway { tag, as_what });
-        Ok(())
+    /// Has an event kept elsewhere. It is there when the wait is over.
+    fn put_away(&self, tag: u64, as_what: Kept) -> MaybeReady<'static, Result<(), BackendError>> {
+        if let Err(error) = self.finish(tag) {
+            return MaybeReady::ready(Err(error));
+        }
+        let (stored, storing) = oneshot::channel();
+        self.to_put_away.add(PutAway { tag, as_what, stored: Some(stored) });
+        MaybeReady::pending(async { storing.await.map_err(|_| BackendError::closed()) })
     }
 
     pub(super) fn intake(&self) -> Intake {
@@ -368,34 +372,37 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 impl Settle for Inbox {
-    /// Takes note; the server is told soon after. Until it has been, the delivery counts as in flight.
+    /// An acknowledgement is taken note of, and the server told soon after; until it has been, the delivery counts as
+    /// in flight. What is to be kept elsewhere is there when the future completes.
     fn settle(
         &self,
         delivery: &Delivery,
         settlement: Settlement,
     ) -> MaybeReady<'static, Result<(), BackendError>> {
         let tag = delivery.tag();
-        let result = match settlement {
+        match settlement {
             Settlement::Ack if !self.has_group => {
                 self.release([tag]);
                 self.to_tell.wake();
-                Ok(())
+                MaybeReady::ready(Ok(()))
             }
-            Settlement::Ack => self.finish(tag).map(|()| self.to_tell.add(Tell::Ack { tag })),
+            Settlement::Ack => {
+                let finished = self.finish(tag);
+                MaybeReady::ready(finished.map(|()| self.to_tell.add(Tell::Ack { tag })))
+            }
             Settlement::Retry { after } if after > IN_PLACE && self.has_group => {
                 let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt() + 1);
                 self.put_away(tag, Kept::Delayed { envelope, attempt, after })
             }
             Settlement::Retry { after } => {
                 self.redeliver(delivery, Some(Instant::now() + after));
-                Ok(())
+                MaybeReady::ready(Ok(()))
             }
             Settlement::DeadLetter(reason) => {
                 let letter = DeadLetter::new(Arc::clone(&self.subscriber), delivery, &reason);
                 self.put_away(tag, Kept::DeadLetter(Box::new(letter)))
             }
-        };
-        MaybeReady::ready(result)
+        }
     }
 
     fn give_back(&self, delivery: &Delivery) {

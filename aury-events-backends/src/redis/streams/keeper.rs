@@ -12,6 +12,9 @@ use super::{
 const CLAIM: &str = include_str!("scripts/claim.lua");
 const RETIRE: &str = include_str!("scripts/retire.lua");
 
+/// The consumer that owns what was left in order. Nobody reads under this name.
+const NOBODY: &str = "nobody";
+
 /// How often retries that are due are looked for.
 const RETRIES_EVERY: Duration = Duration::from_millis(500);
 
@@ -20,6 +23,8 @@ const RETRIES_EVERY: Duration = Duration::from_millis(500);
 /// A consumer gives a sign of life: a key that expires after the idle time unless it is set again, which happens four
 /// times as often. Whoever has none is dead, and others take over what it held once that has been idle for as long. So
 /// one command keeps all that a consumer holds, however slow its handlers are; renewing each entry would take one each.
+///
+/// What a consumer leaves in order belongs to nobody, and is taken over with the next sign of life.
 ///
 /// When the server was away or stood still, the signs of life of all are gone for a moment. So nobody takes over
 /// anything before its own sign of life has been taken, promptly, for a whole idle time.
@@ -48,9 +53,8 @@ impl Keeper {
                     steady_since = Instant::now();
                 }
                 self.note(outcome);
-                if steady_since.elapsed() >= self.shared.min_idle {
-                    self.note(self.claim().await);
-                }
+                let knows_dead = steady_since.elapsed() >= self.shared.min_idle;
+                self.note(self.claim(knows_dead).await);
             }
             if self.shared.server.is_up() {
                 self.note(reader.read_retries().await);
@@ -66,8 +70,9 @@ impl Keeper {
         self.shared.server.ask(&set).await.map(drop)
     }
 
-    /// Takes over from the dead as much as there is room for, and removes those that hold nothing.
-    async fn claim(&self) -> Result<(), Failure> {
+    /// Takes over from nobody, and from the dead if they are known, as much as there is room for. Removes consumers that
+    /// are dead and hold nothing.
+    async fn claim(&self, knows_dead: bool) -> Result<(), Failure> {
         let keys = &self.shared.keys;
         for (number, stream) in self.group.streams().iter().enumerate() {
             if self.inbox.intake() != Intake::Open {
@@ -77,6 +82,7 @@ impl Keeper {
             claim.arg(CLAIM).arg(2).arg(&*stream.key).arg(keys.alive(&self.group.consumer));
             claim.arg(&self.group.name).arg(&self.group.consumer).arg(keys.alive(""));
             claim.arg(self.shared.min_idle.as_millis() as u64).arg(self.inbox.room_beside());
+            claim.arg(NOBODY).arg(u8::from(knows_dead));
             let taken = parse_counted(self.shared.server.ask(&claim).await?);
             if !taken.is_empty() {
                 tracing::info!(
@@ -84,7 +90,7 @@ impl Keeper {
                     subscriber = &*self.inbox.subscriber,
                     stream = &*stream.key,
                     entries = taken.len(),
-                    "took over from a process that is gone"
+                    "took over from a process that has ended"
                 );
             }
             for (entry, count) in taken {
@@ -102,7 +108,7 @@ impl Keeper {
             retire.arg(RETIRE).arg(2).arg(&*stream.key);
             retire.arg(self.shared.keys.alive(&self.group.consumer));
             retire.arg(&self.group.name).arg(&self.group.consumer);
-            retire.arg(self.shared.min_idle.as_millis() as u64);
+            retire.arg(NOBODY);
             for place in seen.iter().filter(|place| place.stream == number) {
                 retire.arg(place.id);
             }

@@ -336,6 +336,7 @@ impl Backend for StreamsBackend {
             let subscription = Arc::new(self.subscription(spec));
             let limit = self.config.connect_timeout;
             persist(limit, || operation.clone(), || subscription.begin()).await?;
+            subscription.inbox.set_live(true);
             let consumer = StreamConsumer::new(Arc::clone(&subscription.inbox));
             let mut subscribed = self.subscribed();
             if !self.takes(Origin::Application) {

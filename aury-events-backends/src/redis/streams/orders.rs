@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::super::dead_letters::Undecodable;
 use crate::{delivery::DeadLetter, envelope::Envelope};
@@ -24,6 +24,8 @@ pub(super) enum Tell {
 pub(super) struct PutAway {
     pub(super) tag: u64,
     pub(super) as_what: Kept,
+    /// Told when it is stored.
+    pub(super) stored: Option<oneshot::Sender<()>>,
 }
 
 /// As what an event is stored.

@@ -37,9 +37,15 @@ impl Reader {
     pub(super) async fn run(&self) {
         tokio::select! {
             () = self.keep_reading() => {}
-            () = self.inbox.reached(Intake::Draining) => {}
+            () = self.past_the_last_read() => {}
         }
         self.inbox.set_live(false);
+    }
+
+    /// A read that is under way when the inbox closes is waited for: the server may be answering it.
+    async fn past_the_last_read(&self) {
+        self.inbox.reached(Intake::Draining).await;
+        sleep(BLOCK * 2).await;
     }
 
     async fn keep_reading(&self) {

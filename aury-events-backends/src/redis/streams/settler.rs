@@ -62,12 +62,14 @@ impl Settler {
 
     async fn put_all_away(&self) -> Infallible {
         loop {
-            for PutAway { tag, as_what } in self.inbox.to_put_away.take() {
+            for PutAway { tag, as_what, stored } in self.inbox.to_put_away.take() {
                 let mut trouble = Trouble::new(self);
                 while let Err(error) = self.keep(tag, &as_what).await {
                     trouble.wait_after(&error.into()).await;
                 }
                 self.inbox.to_tell.add(Tell::Ack { tag });
+                // Whoever has stopped waiting need not know.
+                let _ = stored.map(|stored| stored.send(()));
             }
             self.inbox.to_put_away.added().await;
         }

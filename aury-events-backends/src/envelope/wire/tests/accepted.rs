@@ -130,6 +130,18 @@ fn every_extension_the_framework_knows() {
 }
 
 #[test]
+fn a_trace_whose_state_is_not_valid() {
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b9c7c989f97918e1-01";
+    let event = decode(format!(
+        r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a","traceparent":"{traceparent}",
+            "tracestate":"a=\n"}}"#
+    ))
+    .unwrap();
+    let facts = facts(&event);
+    assert_eq!((facts.trace.to_string().as_str(), facts.tracestate), (traceparent, None));
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let before = SystemTime::now();
@@ -137,6 +149,7 @@ fn what_is_left_out_has_a_default() {
         "",
         r#","time":null,"traceparent":null,"hops":null,"datacontenttype":null,"data_base64":null"#,
         r#","time":"","traceparent":"","correlationid":"","causationid":"","tracestate":"""#,
+        r#","traceparent":null,"tracestate":"a=1""#,
         // W3C Trace Context §4.3: a parent that is not valid restarts the trace, whatever its state says.
         r#","traceparent":"00-00000000000000000000000000000000-b9c7c989f97918e1-01","tracestate":"a=1""#,
     ] {
@@ -169,7 +182,10 @@ fn binary_mode_under_each_prefix() {
         .map(|(name, text)| (format!("{prefix}{name}"), text));
         let mut properties: Vec<_> =
             attributes.iter().map(|(name, text)| (&**name, *text)).collect();
+        let content_type = format!("{prefix}datacontenttype");
         properties.extend([("x-death", "3"), ("cloudEvents", "?"), ("traceparent", "?")]);
+        // §3.1.1: the message's own content type takes its place.
+        properties.push((&content_type, "text/plain"));
         let event =
             decode_binary(&properties, "application/json; charset=utf-8", " {\"a\": 1}\n").unwrap();
         let facts = facts(&event);
@@ -267,8 +283,11 @@ fn a_bare_object_has_the_id_and_the_time_of_its_message() {
     let hint = Hint::named("a").id("1700000000000-0").time(example_time());
     let event = codec(Format::CloudEvents).decode(b"{}", &hint).unwrap();
     assert_eq!((facts(&event).id, facts(&event).time), ("1700000000000-0".into(), example_time()));
-    let event = codec(Format::CloudEvents).decode(b"{}", &Hint::named("a").id("\0")).unwrap();
-    assert!(facts(&event).id.as_uuid().is_some());
+    // What could not be written again is not taken.
+    let eternity = UNIX_EPOCH + Duration::from_secs(1 << 40);
+    let hint = Hint::named("a").id("\0").time(eternity);
+    let event = codec(Format::CloudEvents).decode(b"{}", &hint).unwrap();
+    assert!(facts(&event).id.as_uuid().is_some() && facts(&event).time < eternity);
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn any_id() -> impl Strategy<Value = EventId> {
 fn any_header() -> impl Strategy<Value = (String, String)> {
     let name =
         prop_oneof!["[a-z0-9]{1,22}", any_text(), select(&NAMES[..]).prop_map(str::to_owned)];
-    let value = prop_oneof![any_text(), Just("application/xml+json".to_owned())];
+    let content_type = select(vec!["application/json", "a/b+json", "application/json;\0"]);
+    let value = prop_oneof![2 => any_text(), 1 => content_type.prop_map(str::to_owned)];
     (name, value)
 }
 
@@ -170,7 +171,9 @@ pub(super) fn nearly_a_message() -> impl Strategy<Value = String> {
         r#""data_base64":"e30=""#,
         r#""aurymetadata":"{\"key\":\"\",\"headers\":{\"A\":\"b\"}}""#,
         r#""metadata":{"source":"/s","headers":{"source":"x"}}"#,
+        r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01""#,
         r#""tracestate":"a=1""#,
+        r#""tracestate":"\u0000""#,
         r#""hops":"7""#,
     ])
     .prop_map(str::to_owned);

@@ -60,6 +60,14 @@ fn headers() {
     let expected = "the event has too many headers: at most 3 are allowed";
     assert_refused(on_both_sides(&numbered(4), json("1")), expected);
     assert_refused(on_both_sides(&numbered(40), json("1")), expected);
+
+    // So many members that one of them could be overlooked.
+    let unset: String = (0..40).map(|n| format!("\"h{n}\":null,")).collect();
+    for last in [r#""specversion":"1.0""#, r#""event_name":"a","data":0"#] {
+        let message = format!("{{{unset}{last}}}");
+        let error = small(Format::Aury).decode(message.as_bytes(), &Hint::default()).unwrap_err();
+        assert_eq!(told(&error), expected);
+    }
 }
 
 #[test]

@@ -122,6 +122,26 @@ fn hops_that_cannot_be_counted_on() {
 }
 
 #[test]
+fn times_of_amqp_that_have_no_text() {
+    let eternity = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40);
+    for name in ["time", "moment"] {
+        let mut properties = ["specversion", "id", "source", "type"]
+            .map(|name| (format!("ce-{name}"), AttributeValue::String("1.0".into())))
+            .to_vec();
+        properties.push((format!("ce-{name}"), AttributeValue::Timestamp(eternity)));
+        let properties = properties.iter().map(|(name, value)| (&**name, value.clone()));
+        let codec = codec(Format::CloudEvents);
+        let error = codec.decode_message(properties, b"{}", &Hint::default()).unwrap_err();
+        assert_eq!(
+            told(&error),
+            format!(
+                "`{name}` is not valid: expected a time such as `2018-04-05T17:31:00Z` (RFC 3339)"
+            )
+        );
+    }
+}
+
+#[test]
 fn whatever_is_there_twice() {
     for (members, name) in [
         (r#""id":"1""#, "id"),

@@ -21,7 +21,8 @@ fn event() -> Envelope {
         .with_key("o-1")
         .with_header("tenant", "größe")
         .with_header("X-Tenant", "a\"b\n")
-        .with_header("hops", "mine");
+        .with_header("hops", "mine")
+        .with_header("headers", "mine");
     Envelope::new(metadata, Payload::Json(br#"{"order_id":"o-1"}"#.as_slice().into()))
 }
 
@@ -34,7 +35,7 @@ fn a_cloudevent() {
         r#""source":"/shop","#,
         r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","#,
         r#""tracestate":"rojo=1","correlationid":"txn-1","causationid":"order/17","#,
-        r#""dataversion":2,"hops":3,"partitionkey":"o-1","tenant":"größe","#,
+        r#""dataversion":2,"hops":3,"partitionkey":"o-1","tenant":"größe","headers":"mine","#,
         r#""aurymetadata":"{\"headers\":{\"X-Tenant\":\"a\\\"b\\u000a\",\"hops\":\"mine\"}}","#,
         r#""data":{"order_id":"o-1"}}"#,
     );
@@ -49,7 +50,7 @@ fn an_envelope_of_aury_boot() {
         r#""timestamp":"2018-04-05T17:31:00.000000001Z","metadata":{"source":"/shop","#,
         r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","#,
         r#""tracestate":"rojo=1","correlationid":"txn-1","causationid":"order/17","#,
-        r#""dataversion":2,"hops":3,"partitionkey":"o-1","headers":{"hops":"mine"},"#,
+        r#""dataversion":2,"hops":3,"partitionkey":"o-1","headers":{"hops":"mine","headers":"mine"},"#,
         r#""tenant":"größe","X-Tenant":"a\"b\n"},"data":{"order_id":"o-1"}}"#,
     );
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);

@@ -1,12 +1,15 @@
--- Takes over what consumers that are no longer alive have not acknowledged, and removes those of them that have
--- nothing left. Being one step of the server, it cannot remove a consumer that is given an entry meanwhile.
+-- Takes over what is nobody's and what consumers that are no longer alive have not acknowledged, and removes those of
+-- them that have nothing left. Being one step of the server, it cannot remove a consumer that is given an entry
+-- meanwhile.
 --
 -- KEYS  stream, own sign of life
--- ARGV  group, own name, what signs of life begin with, idle time in milliseconds, how many entries at most
+-- ARGV  group, own name, what signs of life begin with, idle time in milliseconds, how many entries at most, the name
+--       that nobody has, 1 if the dead can be told from the living
 -- Gives [[how often it has been delivered, this time included, entry], ...].
 
 local stream, group, me = KEYS[1], ARGV[1], ARGV[2]
 local min_idle, room = tonumber(ARGV[4]), tonumber(ARGV[5])
+local nobody, knows_dead = ARGV[6], ARGV[7] == '1'
 local taken = {}
 
 -- Whoever has been forgotten himself, because the server or he was stopped for a while, cannot tell who is alive.
@@ -20,15 +23,18 @@ for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     consumer[fields[i]] = fields[i + 1]
   end
   local name = consumer.name
-  if name ~= me and redis.call('EXISTS', ARGV[3] .. name) == 0 then
+  local is_nobody = name == nobody
+  local is_dead = knows_dead and name ~= me and redis.call('EXISTS', ARGV[3] .. name) == 0
+  if is_nobody or is_dead then
     if consumer.pending == 0 then
       if consumer.idle >= min_idle then
         redis.call('XGROUP', 'DELCONSUMER', stream, group, name)
       end
     elseif room > 0 then
-      local pending = redis.call('XPENDING', stream, group, 'IDLE', min_idle, '-', '+', room, name)
+      local idle = is_nobody and 0 or min_idle
+      local pending = redis.call('XPENDING', stream, group, 'IDLE', idle, '-', '+', room, name)
       for _, entry in ipairs(pending) do
-        local claimed = redis.call('XCLAIM', stream, group, me, min_idle, entry[1])
+        local claimed = redis.call('XCLAIM', stream, group, me, idle, entry[1])
         if claimed[1] then
           table.insert(taken, { entry[4] + 1, claimed[1] })
           room = room - 1
