@@ -8,6 +8,9 @@ use std::{
     sync::LazyLock,
 };
 
+#[cfg(feature = "redis")]
+mod brokers;
+
 const PURCHASES: &str = "examples/data/purchases.txt";
 
 /// What the report counts, computed from its input in one line of another language. Money is in cents.
@@ -40,6 +43,9 @@ fn shop() -> Command {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut build = command(env!("CARGO"));
         build.args(["build", "--quiet", "--example", "shop", "--message-format", "json"]);
+        if cfg!(feature = "redis") {
+            build.args(["--features", "aury-events-examples/redis"]);
+        }
         let output = build.output().expect("cargo runs");
         let mut messages = stdout(&output).lines().map(|line| {
             serde_json::from_str::<serde_json::Value>(line).expect("cargo prints JSON")
@@ -219,4 +225,127 @@ fn the_environment_selects_the_subscribers_that_run() {
     assert_eq!(value(&users, "welcome mails"), "2357");
     assert_eq!(value(&users, "promoted customers"), "0", "nobody takes payments");
     assert!(!users.contains("shop::orders"), "{users}");
+}
+
+/// One publisher and two workers on a Redis server, of one service.
+#[cfg(feature = "redis")]
+mod processes {
+    use std::{
+        collections::BTreeMap,
+        io::{BufRead, BufReader},
+        process::Child,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::brokers::RedisServer;
+
+    /// A worker, up and running.
+    fn worker(server: &RedisServer, subscribers: &str) -> Child {
+        let mut command = on(server, subscribers);
+        command.arg("--work").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.as_mut().expect("it is piped")).lines();
+        let first = lines.next().expect("it says when it is up").expect("a line");
+        assert_eq!(first, "working until standard input ends");
+        child
+    }
+
+    fn on(server: &RedisServer, subscribers: &str) -> Command {
+        let mut command = shop();
+        command.env("EVENT_BACKEND", "redis-streams").env("EVENT_URL", server.url());
+        command.env("EVENT_SUBSCRIBERS", subscribers);
+        command
+    }
+
+    /// Waits until every group has handled all that its stream holds, and nothing new has come meanwhile.
+    fn wait_until_all_is_handled(server: &RedisServer) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut before = String::new();
+        while Instant::now() < deadline {
+            let now = standing(server);
+            if now == before && now.starts_with("0 ") {
+                return;
+            }
+            before = now;
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("not everything was handled in a minute: {before}");
+    }
+
+    /// How many groups have not handled all that their streams hold, and a digest of where all of them stand.
+    fn standing(server: &RedisServer) -> String {
+        const SCRIPT: &[u8] = b"
+            local function fields(list)
+                local map = {}
+                for i = 1, #list, 2 do map[list[i]] = list[i + 1] end
+                return map
+            end
+            local behind, places = 0, {}
+            for _, key in ipairs(redis.call('KEYS', 'events:*')) do
+                if redis.call('TYPE', key).ok == 'stream' then
+                    local last = fields(redis.call('XINFO', 'STREAM', key))['last-generated-id']
+                    for _, list in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+                        local group = fields(list)
+                        local read = group['last-delivered-id']
+                        if read ~= last or group['pending'] > 0 then behind = behind + 1 end
+                        places[#places + 1] = key .. group['name'] .. read
+                    end
+                end
+            end
+            table.sort(places)
+            return behind .. ' ' .. #places .. ' ' .. redis.sha1hex(table.concat(places))";
+        let answer = server.command(&[b"EVAL", SCRIPT, b"0"]).expect("the server answers");
+        let answer = answer.lines().nth(1).unwrap_or_else(|| panic!("a bulk string: {answer}"));
+        assert!(!answer.starts_with("0 0 "), "there are groups");
+        answer.to_owned()
+    }
+
+    /// What each subscriber did, added up over several reports.
+    fn added_up(reports: &[&str]) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for report in reports {
+            let mut subscriber = "";
+            for line in report.lines().filter(|line| line.contains("  ")) {
+                if let Some(id) = line.split_whitespace().next().filter(|_| !line.starts_with(' '))
+                {
+                    subscriber = id;
+                }
+                let (before, value) = line.rsplit_once("  ").expect("columns stand apart");
+                let what = before.trim_end().rsplit("  ").next().expect("a column").trim();
+                let value = value.trim().replace(['$', ',', '.', '-'], "");
+                if let Ok(value) = value.parse::<u64>() {
+                    *sums.entry(format!("{subscriber} {what}")).or_default() += value;
+                }
+            }
+        }
+        sums
+    }
+
+    #[test]
+    #[ignore = "needs redis-server; tests/run installs it"]
+    fn a_publisher_and_two_workers_come_to_the_totals_of_one_process() {
+        let server = RedisServer::start();
+        // They share the work of shipping; what adds up over all orders, as the stock does, is done in one of them.
+        let workers = [
+            "shop::orders::*,shop::payments::*,shop::stock::*,shop::shipping::*",
+            "shop::users::*,shop::shipping::*",
+        ]
+        .map(|subscribers| worker(&server, subscribers));
+        let publisher = on(&server, "none").output().expect("it runs");
+        assert!(stdout(&publisher).contains("6,919 orders published"), "{publisher:?}");
+        wait_until_all_is_handled(&server);
+        let reports = workers.map(|mut worker| {
+            drop(worker.stdin.take());
+            worker.wait_with_output().expect("it ends")
+        });
+        let [one, other] = &reports;
+        let together = added_up(&[stdout(one), stdout(other)]);
+        let alone = shop().output().expect("it runs");
+        assert_eq!(together, added_up(&[stdout(&alone)]));
+
+        let letters = |report| added_up(&[stdout(report)])["shop::shipping::schedule letters"];
+        assert!(letters(one) > 0 && letters(other) > 0, "both did a part of the work");
+    }
 }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! This file reads orders and publishes `order.created` for each. It knows no subscriber: the modules of the life cycles
-//! hold those, and the rest of the chain is theirs. Which of them run, `EVENT_SUBSCRIBERS` says.
+//! hold those, and the rest of the chain is theirs. Which of them run, `EVENT_SUBSCRIBERS` says: with a backend between
+//! processes, one that only publishes and several that do the work, each started with `--work`.
 //!
 //! ```text
 //! cargo run --example shop -- --help
@@ -38,11 +39,12 @@ use crate::{input::Input, progress::Progress, report::Report, values::counted};
 const USAGE: &str = "\
 Runs the orders of a CD shop through its event chains, and shows what every subscriber did.
 
-Usage: shop [FILE | -]
+Usage: shop [FILE | - | --work]
 
-  FILE  orders, one a line: customer, sample, date (YYYYMMDD), number of CDs, amount in dollars;
-        without it, the purchases that come with the example
-  -     orders from standard input
+  FILE    orders, one a line: customer, sample, date (YYYYMMDD), number of CDs, amount in dollars;
+          without it, the purchases that come with the example
+  -       orders from standard input
+  --work  no orders: runs the subscribers on what other processes publish, until standard input ends
 
 A malformed line is reported and skipped. EVENT_* variables configure the bus.
 ";
@@ -65,19 +67,28 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Publishes all orders, lets the subscribers finish, and shows what they did.
+/// What this process does.
+enum Task {
+    Publish(Input),
+    Work,
+}
+
+/// Publishes all orders or waits for those of others, lets the subscribers finish, and shows what they did.
 async fn run() -> Result<(), Box<dyn Error>> {
-    let Some(mut input) = chosen_input()? else {
+    let Some(task) = chosen_task()? else {
         return print(USAGE);
     };
     let events = aury_events::init_from_env().await?;
-    let published = publish_orders(&mut input).await;
+    let done = match task {
+        Task::Publish(mut input) => publish_orders(&mut input).await,
+        Task::Work => work().await,
+    };
 
     // What was published is handled, however long that takes: shutdown has a limit of time, this has none.
     events.default_bus().settled().await;
     let dead_letters = events.default_bus().dead_letters().list().await?;
     events.shutdown().await?;
-    let published = published?;
+    let done = done?;
 
     let mut report = Report::new(&events.catalogue().subscribers);
     orders::report(&mut report);
@@ -85,25 +96,32 @@ async fn run() -> Result<(), Box<dyn Error>> {
     stock::report(&mut report);
     shipping::report(&mut report);
     users::report(&mut report);
-    print(&format!("{published}\n\n{report}"))?;
+    print(&format!("{done}\n\n{report}"))?;
     match dead_letters.len() as u64 {
         0 => Ok(()),
         letters => Err(format!("{}: the log says why", counted(letters, "dead letter")).into()),
     }
 }
 
-/// What the arguments say is to be read; nothing when they ask for help.
-fn chosen_input() -> Result<Option<Input>, Box<dyn Error>> {
+/// What the arguments ask for; nothing when it is help.
+fn chosen_task() -> Result<Option<Task>, Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    match &arguments[..] {
-        [] => Ok(Some(Input::purchases()?)),
-        [help] if help == "--help" || help == "-h" => Ok(None),
-        [stdin] if stdin == "-" => Ok(Some(Input::stdin())),
-        [file] if !file.as_encoded_bytes().starts_with(b"-") => {
-            Ok(Some(Input::file(Path::new(file))?))
-        }
-        _ => Err(format!("cannot understand these arguments\n\n{USAGE}").into()),
-    }
+    let input = match &arguments[..] {
+        [] => Input::purchases()?,
+        [help] if help == "--help" || help == "-h" => return Ok(None),
+        [work] if work == "--work" => return Ok(Some(Task::Work)),
+        [stdin] if stdin == "-" => Input::stdin(),
+        [file] if !file.as_encoded_bytes().starts_with(b"-") => Input::file(Path::new(file))?,
+        _ => return Err(format!("cannot understand these arguments\n\n{USAGE}").into()),
+    };
+    Ok(Some(Task::Publish(input)))
+}
+
+/// Leaves the thread to the subscribers until standard input ends, and gives a word about it for the report.
+async fn work() -> Result<String, Box<dyn Error>> {
+    let _ = writeln!(progress::stderr(), "working until standard input ends");
+    tokio::task::spawn_blocking(|| io::copy(&mut io::stdin().lock(), &mut io::sink())).await??;
+    Ok("worked until standard input ended".to_owned())
 }
 
 /// Publishes an event for each order, and gives a word about it for the report.
