@@ -1,7 +1,8 @@
 //! CloudEvents 1.0 in binary mode over AMQP: the attributes are properties of the message, its body is the payload.
 //!
 //! RabbitMQ speaks AMQP 0-9-1, for which there is no binding. What is found there follows the one for AMQP 1.0, with
-//! `cloudEvents:` or, later, `cloudEvents_` before the names of attributes (§3.1.3.1); or the one for HTTP, with `ce-`.
+//! `cloudEvents:` or, later, `cloudEvents_` before the names of attributes (§3.1.3.1); or the one for HTTP, with
+//! `ce-`.
 
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes,
