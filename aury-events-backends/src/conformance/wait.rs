@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How long anything that needs no time of its own may take before a check fails: generous, since it is only waited
 /// for by checks that fail.
-pub(super) const DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+pub(super) const DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(2);
