@@ -114,7 +114,8 @@ pub(super) fn exchange(name: &str) -> Result<String, String> {
 pub(super) fn source(uri: &str) -> Result<String, String> {
     // The characters that RFC 3986 leaves to no part of a URI.
     let valid = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
-    check(uri, uri.chars().all(valid), "expected a URI reference, such as `/shop`")
+    let is_reference = !uri.is_empty() && uri.chars().all(valid);
+    check(uri, is_reference, "expected a URI reference, such as `/shop`")
 }
 
 fn check(text: &str, valid: bool, expected: &str) -> Result<String, String> {
