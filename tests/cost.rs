@@ -43,7 +43,7 @@ fn instructions(program: &str, mode: &str, events: u64) -> u64 {
     total.trim().parse().expect("the total is a number")
 }
 
-/// Builds a program of this package as users run it, optimised; gives its path.
+/// Builds a program of this package as users of memory alone run it, optimised; gives its path.
 fn build(program: &str) -> String {
     let built = Command::new(env!("CARGO"))
         .args([
