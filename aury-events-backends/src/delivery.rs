@@ -136,7 +136,8 @@ pub trait Settle: Send + Sync {
 pub enum Settlement {
     /// It is done with: handled, or not wanted by the subscriber's condition.
     Ack,
-    /// It failed and is to be delivered again, not before that time has passed. It counts as in flight meanwhile.
+    /// It failed and is to be delivered again, not before that time has passed. It counts as in
+    /// flight while this process holds it, and no longer once the wait is the broker's.
     Retry {
         /// How long to wait.
         after: Duration,

@@ -73,15 +73,10 @@ impl Routes {
         queues
     }
 
+    /// Adds a subscription, and lets go of those whose subscribers have left.
     pub(super) fn add(&mut self, topic: Topic, queue: Arc<Queue>) {
-        self.forget_cancelled();
-        self.subscriptions.push((topic, queue));
-        self.resolved.clear();
-    }
-
-    /// Lets go of queues whose subscribers have left.
-    fn forget_cancelled(&mut self) {
         self.subscriptions.retain(|(_, queue)| !queue.is_closed());
+        self.subscriptions.push((topic, queue));
         self.resolved.clear();
     }
 
