@@ -9,10 +9,12 @@
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
+//! - [`backoff`]: how long to wait before the next attempt;
 //! - [`memory`]: the backend inside one process, and the model for the others;
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
 
 pub mod backend;
+pub mod backoff;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -3,7 +3,6 @@
 //! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment;
 //! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service.
 
-mod backoff;
 mod codec;
 mod connection;
 mod dead_letters;

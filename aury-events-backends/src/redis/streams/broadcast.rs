@@ -10,7 +10,7 @@ use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    super::{backoff::Backoff, connection::within},
+    super::connection::within,
     entry::parse_streams,
     group::{Stream, known_events},
     inbox::Inbox,
@@ -18,7 +18,10 @@ use super::{
     server::{Failure, commands},
     shared::Shared,
 };
-use crate::envelope::{EventName, Topic};
+use crate::{
+    backoff::Backoff,
+    envelope::{EventName, Topic},
+};
 
 /// How long the server keeps a read open that finds nothing.
 const BLOCK: Duration = Duration::from_millis(500);
