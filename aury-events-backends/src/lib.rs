@@ -7,6 +7,7 @@
 //! - [`backend`]: the [`Backend`] trait, with what a backend is told ([`SubscriptionSpec`], [`Outgoing`]) and what it
 //!   promises ([`Capabilities`]);
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
+//! - [`dead_letters`]: what could not be handled is a [`DeadLetter`], which can be read, replayed and purged;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
 //! - [`backoff`]: how long to wait before the next attempt;
@@ -18,6 +19,7 @@ pub mod backoff;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod dead_letters;
 mod delayed;
 pub mod delivery;
 pub mod envelope;
@@ -35,7 +37,8 @@ pub use crate::{
         Backend, Capabilities, Health, Origin, Outgoing, SubscriptionHealth, SubscriptionSpec,
     },
     config::BackendConfig,
-    delivery::{Cancel, Consumer, DeadLetter, DeadLetterReason, Delivery, Settle, Settlement},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterReason, DeadLetterStore},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
     in_flight::InFlight,

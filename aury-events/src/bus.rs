@@ -1,11 +1,9 @@
 //! One bus: a named instance with one backend.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -45,8 +43,32 @@ pub(crate) struct BusCore {
     is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
-    /// How many subscriptions were made at run time, to number them.
-    dynamic: AtomicU64,
+    dynamic: Mutex<Dynamic>,
+}
+
+/// The subscriptions made at run time.
+#[derive(Default)]
+struct Dynamic {
+    /// How many there were, to number them.
+    made: u64,
+    /// The ids of the latest, by which their dead letters are found also when they have ended.
+    latest: VecDeque<Arc<str>>,
+}
+
+impl Dynamic {
+    /// How many ids are kept: as many as there can be dead letters on `memory`.
+    const KEPT: usize = 1024;
+
+    /// An id for one more.
+    fn next_id(&mut self, topic: &Topic) -> Arc<str> {
+        self.made += 1;
+        let id: Arc<str> = format!("dynamic::{topic}::{}", self.made).into();
+        if self.latest.len() == Self::KEPT {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(Arc::clone(&id));
+        id
+    }
 }
 
 impl BusCore {
@@ -61,7 +83,7 @@ impl BusCore {
             backend,
             shutdown_timeout,
             running: Mutex::default(),
-            dynamic: AtomicU64::new(0),
+            dynamic: Mutex::default(),
         }
     }
 
@@ -75,6 +97,10 @@ impl BusCore {
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.shutdown_timeout
+    }
+
+    fn dynamic(&self) -> MutexGuard<'_, Dynamic> {
+        self.dynamic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
@@ -240,12 +266,8 @@ impl EventBus {
         P: 'static,
         F: EventHandler<P>,
     {
-        let number = self.core().dynamic.fetch_add(1, Ordering::Relaxed) + 1;
-        let spec = SubscriptionSpec::new(
-            format!("dynamic::{topic}::{number}"),
-            topic,
-            self.manager.service().clone(),
-        );
+        let id = self.core().dynamic().next_id(&topic);
+        let spec = SubscriptionSpec::new(id, topic, self.manager.service().clone());
         let handler = Closure::<P, F>::new(closure);
         let serve = |consumer, info| dispatch::run(handler, consumer, info);
         Ok(self.start(spec.broadcast(), serve).await?)
@@ -302,9 +324,18 @@ impl EventBus {
         }
     }
 
-    /// What subscribers of this bus could not handle.
-    pub fn dead_letters(&self) -> DeadLetters<'_> {
-        DeadLetters::new(self)
+    /// What subscribers of this bus could not handle: to be listed, replayed or purged.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
+    }
+
+    /// The ids of all subscribers of this bus that the program knows, whether they run in this process or not.
+    pub(crate) fn known_subscribers(&self) -> BTreeSet<Arc<str>> {
+        let linked = SubscriberEntry::all().into_iter().filter(|entry| entry.bus == self.name());
+        let mut known: BTreeSet<Arc<str>> = linked.map(|entry| entry.id.into()).collect();
+        known.extend(self.core().running().iter().map(|running| running.info.id().into()));
+        known.extend(self.core().dynamic().latest.iter().map(Arc::clone));
+        known
     }
 
     /// How the backend and the subscriptions in this process are.

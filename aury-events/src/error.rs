@@ -30,6 +30,8 @@ pub enum Error {
     PublishAll(PublishAllError),
     /// A subscription could not be made.
     Subscribe(SubscribeError),
+    /// A dead letter could not be replayed or purged.
+    DeadLetter(BackendError),
     /// The backend failed otherwise.
     Backend(BackendFailure),
     /// Shutting down took too long.
@@ -45,6 +47,7 @@ impl Error {
             Self::Publish(error) => error,
             Self::PublishAll(error) => error,
             Self::Subscribe(error) => error,
+            Self::DeadLetter(error) => error,
             Self::Backend(error) => error,
             Self::Shutdown(error) => error,
         }
@@ -106,6 +109,7 @@ into_error! {
     Publish(PublishError),
     PublishAll(PublishAllError),
     Subscribe(SubscribeError),
+    DeadLetter(BackendError),
     Backend(BackendFailure),
     Shutdown(ShutdownError),
 }

@@ -64,7 +64,8 @@ impl<'a, E: Event> Publish<'a, E> {
             metadata = metadata.with_header(name, value);
         }
         let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
-        send(bus, Outgoing { envelope, origin: origin_of(cause.as_ref()) }).await
+        let origin = origin_of(cause.as_ref());
+        send(bus, Outgoing { envelope, origin, delay: None }).await
     }
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&C
         let (source, payload) = (bus.manager().source(), Payload::Typed(E::into_payload(event)));
         Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
     };
-    Outgoing { envelope, origin: origin_of(cause) }
+    Outgoing { envelope, origin: origin_of(cause), delay: None }
 }
 
 /// The metadata of an event published now, with its key.

@@ -13,7 +13,8 @@ use super::{CHECKS, Subject, Verdict};
 use crate::{
     backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::DeadLetterReader,
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, Metadata, Topic},
     error::BackendError,
     in_flight::InFlight,
@@ -220,8 +221,11 @@ impl Backend for Defective {
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        self.inner.dead_letters()
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        self.inner.dead_letters(subscribers)
     }
 
     fn in_flight(&self) -> &InFlight {

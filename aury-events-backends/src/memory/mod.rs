@@ -21,7 +21,8 @@ use self::{
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     envelope::Envelope,
     error::BackendError,
     in_flight::InFlight,
@@ -93,7 +94,7 @@ struct Full {
 /// Adds an event to all of the queues, as far as there is a place in them.
 #[inline]
 fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Option<Box<Full>> {
-    let Outgoing { envelope, origin } = event;
+    let Outgoing { envelope, origin, .. } = event;
     let (last, others) = queues.split_last()?;
     let mut full = None;
     for queue in others {
@@ -152,13 +153,18 @@ impl Backend for MemoryBackend {
                 self.in_flight.tally(),
                 Arc::clone(&self.dead_letters),
             ));
+            self.dead_letters.add_queue(&queue);
             routes.add(spec.topic, Arc::clone(&queue));
             Ok(Box::new(QueueConsumer::new(queue)) as Box<dyn Consumer>)
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(async { Ok(self.dead_letters.list()) })
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        let reader = self.dead_letters.read(subscribers);
+        Box::pin(async { Ok(Box::new(reader) as Box<dyn DeadLetterReader>) })
     }
 
     fn in_flight(&self) -> &InFlight {
@@ -175,6 +181,7 @@ impl Backend for MemoryBackend {
             routes.takes(Origin::Application),
             routes.queues().map(|queue| queue.health()).collect(),
         )
+        .with_dropped_dead_letters(self.dead_letters.dropped())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
@@ -207,7 +214,10 @@ mod tests {
     async fn publish(backend: &MemoryBackend, number: u32) {
         let payload = Payload::Typed(Arc::new(number));
         let envelope = Envelope::published(NAME, 1, "/service", None, payload);
-        backend.publish(Outgoing { envelope, origin: Origin::Application }).await.unwrap();
+        backend
+            .publish(Outgoing { envelope, origin: Origin::Application, delay: None })
+            .await
+            .unwrap();
     }
 
     async fn next(consumer: &mut Box<dyn Consumer>) -> (u32, Delivery) {

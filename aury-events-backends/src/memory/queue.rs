@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     backend::{Origin, SubscriptionHealth},
+    dead_letters::DeadLetter,
     delayed::{Alarm, Delayed},
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
@@ -144,6 +145,22 @@ impl Queue {
             add(&mut state, Entry { envelope, attempt, has_place: false });
             wake(state);
         }
+    }
+
+    /// Adds an event that had become a dead letter, as one that is new. Gives whether there is a taker for it.
+    pub(super) fn add_replayed(&self, envelope: Envelope) -> bool {
+        let mut state = self.state();
+        if state.intake != Intake::Open {
+            return false;
+        }
+        self.tally.accept_under_lock();
+        state.entries.push_back(Entry { envelope, attempt: 1, has_place: false });
+        wake(state);
+        true
+    }
+
+    pub(super) fn subscriber(&self) -> &Arc<str> {
+        &self.subscriber
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -22,6 +22,7 @@ mod lag;
 mod memo;
 mod publish;
 mod queue;
+mod replay;
 mod subscriptions;
 mod topics;
 
@@ -36,13 +37,14 @@ use std::{
 
 use redis::{Cmd, aio::MultiplexedConnection};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
 
 use self::{
     queue::{Queue, QueueConsumer},
+    replay::{ByChannel, replay_channel},
     subscriptions::Subscriptions,
     topics::{Status, channel},
 };
@@ -54,8 +56,8 @@ use super::{
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
-    config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     error::BackendError,
     in_flight::{InFlight, Tally},
     maybe_ready::{BoxFuture, MaybeReady},
@@ -68,7 +70,7 @@ const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().remote();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     Box::pin(async move {
-        let backend = PubSubBackend::connect(&connect.config).await?;
+        let backend = PubSubBackend::connect(connect).await?;
         Ok(Arc::new(backend) as Arc<dyn Backend>)
     })
 }
@@ -97,13 +99,17 @@ impl PubSubBackend {
     ///
     /// When the URL is none of Redis, when the server refuses us, as with a wrong password, or when it has not been
     /// reached in time.
-    pub async fn connect(config: &BackendConfig) -> Result<Self, BackendError> {
+    pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
+        let Connect { service, ref config, .. } = connect;
         let client = RedisClient::new(config)?;
         let codec = Codec::new(config);
         let deadline = Instant::now() + config.connect_timeout;
         let commands =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
-        let dead_letters = Arc::new(DeadLetters::new(Arc::clone(&commands), codec.clone(), config));
+        let replay = ByChannel { prefix: config.key_prefix.clone(), service: Arc::clone(&service) };
+        let dead_letters =
+            DeadLetters::new(Arc::clone(&commands), service, codec.clone(), config, replay);
+        let dead_letters = Arc::new(dead_letters);
         let in_flight = InFlight::default();
         let storing = Arc::new(in_flight.tally());
         let (subscriptions, undecodable) =
@@ -135,7 +141,7 @@ impl PubSubBackend {
     /// The command that publishes an event, and its size in bytes.
     fn command(
         &self,
-        Outgoing { envelope, origin }: &Outgoing,
+        Outgoing { envelope, origin, .. }: &Outgoing,
     ) -> Result<(Cmd, usize), BackendError> {
         if !self.intake.takes(*origin) {
             return Err(BackendError::closed());
@@ -152,8 +158,9 @@ impl PubSubBackend {
         if !self.intake.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
-        let SubscriptionSpec { subscriber, topic, .. } = spec;
+        let SubscriptionSpec { subscriber, topic, service, .. } = spec;
         let operation = format!("subscribe {subscriber} to {topic}");
+        let replays = replay_channel(&self.prefix, &service, &subscriber);
         let queue = Queue::new(
             subscriber,
             self.queue_capacity,
@@ -163,18 +170,28 @@ impl PubSubBackend {
         );
         // Made before the wait, it takes the queue back when the wait ends badly.
         let consumer = QueueConsumer::new(Arc::clone(&queue));
-        let status = self.subscriptions.add(topic, queue);
-        let mut status = status.ok_or_else(BackendError::closed)?;
-        let confirmed = status.wait_for(|status| *status != Status::Unconfirmed);
+        let name = Arc::clone(queue.subscriber());
+        let status = self.subscriptions.add(topic, replays, queue);
+        let [events, replays] = status.ok_or_else(BackendError::closed)?;
+        let confirmed = async { (confirmed(events).await, confirmed(replays).await) };
         match timeout(self.connect_timeout, confirmed).await {
             Err(_) => Err(BackendError::timed_out(operation, self.connect_timeout)),
-            Ok(Err(_)) => Err(BackendError::closed()),
-            Ok(Ok(status)) => match &*status {
-                Status::Refused(reason) => Err(BackendError::other(operation, &**reason)),
-                Status::Live | Status::Unconfirmed => Ok(Box::new(consumer)),
-            },
+            Ok((Status::Unconfirmed, _) | (_, Status::Unconfirmed)) => Err(BackendError::closed()),
+            Ok((Status::Refused(reason), _)) => Err(BackendError::other(operation, &*reason)),
+            Ok((Status::Live, replays)) => {
+                if let Status::Refused(reason) = replays {
+                    tracing::warn!(subscriber = %name, %reason, "dead letters cannot be replayed");
+                }
+                Ok(Box::new(consumer))
+            }
         }
     }
+}
+
+/// What the server has said about a subscription; [`Status::Unconfirmed`] if it will not any more.
+async fn confirmed(mut status: watch::Receiver<Status>) -> Status {
+    let said = status.wait_for(|status| *status != Status::Unconfirmed).await;
+    said.map_or(Status::Unconfirmed, |status| status.clone())
 }
 
 /// Stores what could not be decoded, one after the other.
@@ -248,8 +265,11 @@ impl Backend for PubSubBackend {
         Box::pin(self.start(spec))
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(self.dead_letters.list())
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        Box::pin(self.dead_letters.read(subscribers.into()))
     }
 
     fn in_flight(&self) -> &InFlight {

@@ -16,8 +16,9 @@ use tokio::{sync::Notify, time::Instant};
 use super::lag::Lag;
 use crate::{
     backend::SubscriptionHealth,
+    dead_letters::DeadLetter,
     delayed::{Alarm, Delayed},
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
@@ -339,6 +340,7 @@ mod tests {
             codec::Codec,
             connection::RedisClient,
             link::{Commands, Link},
+            pubsub::replay::ByChannel,
         },
     };
 
@@ -352,7 +354,9 @@ mod tests {
             ..BackendConfig::default()
         };
         let link = Link::new(RedisClient::new(&config).unwrap(), Arc::new(Commands));
-        let dead_letters = Arc::new(DeadLetters::new(link, Codec::new(&config), &config));
+        let replay = ByChannel { prefix: String::new(), service: "shop".into() };
+        let codec = Codec::new(&config);
+        let dead_letters = Arc::new(DeadLetters::new(link, "shop".into(), codec, &config, replay));
         let queue = Queue::new("slow".into(), 3, in_flight.tally(), dead_letters, Arc::default());
         (Arc::clone(&queue), QueueConsumer::new(queue))
     }

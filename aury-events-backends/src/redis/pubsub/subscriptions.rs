@@ -75,14 +75,20 @@ impl Subscriptions {
         Arc::clone(&self.changed)
     }
 
-    /// Adds a queue, unless all is closed; gives the status of the subscription that it needs.
-    pub(super) fn add(&self, topic: Topic, queue: Arc<Queue>) -> Option<watch::Receiver<Status>> {
-        let status = self.topics().add(&self.prefix, topic, queue);
+    /// Adds a queue, unless all is closed; gives the status of the subscriptions that it needs: to its topic, and to
+    /// `replays`, the channel by which its dead letters come back.
+    pub(super) fn add(
+        &self,
+        topic: Topic,
+        replays: String,
+        queue: Arc<Queue>,
+    ) -> Option<[watch::Receiver<Status>; 2]> {
+        let status = self.topics().add(&self.prefix, topic, replays, queue);
         self.changed.notify_one();
         status
     }
 
-    /// Takes in nothing from now on.
+    /// Takes in nothing from now on but what is replayed.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, SeqCst);
     }
@@ -100,20 +106,39 @@ impl Subscriptions {
 
     /// Takes a message that came by a subscription.
     fn take(&self, kind: Kind, key: &[u8], channel: &[u8], message: Vec<u8>) {
-        if self.is_draining.load(SeqCst) {
-            return;
-        }
         let (targets, has_globs) = {
             let topics = self.topics();
             (topics.targets(kind, key), topics.has_globs())
         };
-        let Some(targets) = targets else { return };
+        let Some(targets) = targets else {
+            return if kind == Kind::Channel {
+                self.take_replayed(channel, message)
+            };
+        };
+        if self.is_draining.load(SeqCst) {
+            return;
+        }
         let decoded = match kind {
-            Kind::Channel => self.decode(&targets, channel, message, has_globs),
             Kind::Glob => self.decode_once(&targets, key, channel, message),
+            _ => self.decode(&targets, channel, message, has_globs),
         };
         if let Some(envelope) = decoded {
             deliver(&targets, kind, envelope);
+        }
+    }
+
+    /// Takes what was a dead letter, also while the bus drains: it is one no more, so it cannot be turned away.
+    fn take_replayed(&self, channel: &[u8], message: Vec<u8>) {
+        let Some(targets) = self.topics().targets(Kind::Replay, channel) else { return };
+        let name = match targets.first() {
+            Some((Topic::Event(name), _)) => name.clone(),
+            // An event says itself what it is.
+            _ => EventName::from_static("unknown"),
+        };
+        let queues = targets.iter().map(|(_, queue)| queue);
+        match self.codec.decode(&message, &name) {
+            Ok(envelope) => queues.for_each(|queue| queue.add(envelope.clone())),
+            Err(error) => self.report(queues, &name, &message, &error.to_string()),
         }
     }
 
@@ -153,7 +178,9 @@ impl Subscriptions {
                 Some(envelope)
             }
             Err(error) => {
-                self.report(targets, &name, &message, &error.to_string());
+                let concerned = targets.iter().filter(|(topic, _)| topic.matches(&name));
+                let queues = concerned.map(|(_, queue)| queue);
+                self.report(queues, &name, &message, &error.to_string());
                 None
             }
         }
@@ -172,8 +199,14 @@ impl Subscriptions {
 
     /// Has an undecodable message stored for everybody who should have been given it.
     #[cold]
-    fn report(&self, targets: &Targets, name: &EventName, raw: &[u8], reason: &str) {
-        for (_, queue) in targets.iter().filter(|(topic, _)| topic.matches(name)) {
+    fn report<'a>(
+        &self,
+        queues: impl Iterator<Item = &'a Arc<Queue>>,
+        name: &EventName,
+        raw: &[u8],
+        reason: &str,
+    ) {
+        for queue in queues {
             let letter = Undecodable {
                 name: name.clone(),
                 raw: raw[..raw.len().min(MAX_RAW)].into(),
@@ -242,15 +275,17 @@ async fn ask(
     let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
     match kind {
         _ if keys.is_empty() => Ok(()),
-        Kind::Channel => within(ANSWER, connection.subscribe(keys)).await,
+        Kind::Channel | Kind::Replay => within(ANSWER, connection.subscribe(keys)).await,
         Kind::Glob => within(ANSWER, connection.psubscribe(keys)).await,
     }
 }
 
 async fn give_up(connection: &mut MultiplexedConnection, plan: Plan) -> Result<(), RedisError> {
     let keys = |keys: &[Box<[u8]>]| keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>();
-    if !plan.channels.is_empty() {
-        within(ANSWER, connection.unsubscribe(keys(&plan.channels))).await?;
+    for channels in [&plan.channels, &plan.replays] {
+        if !channels.is_empty() {
+            within(ANSWER, connection.unsubscribe(keys(channels))).await?;
+        }
     }
     if !plan.globs.is_empty() {
         within(ANSWER, connection.punsubscribe(keys(&plan.globs))).await?;
@@ -290,7 +325,8 @@ impl Role for Subscriptions {
     async fn prepare(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let surplus = self.topics().give_up_unneeded();
         give_up(connection, surplus).await?;
-        let Plan { channels, globs } = self.topics().unconfirmed();
+        let Plan { channels, globs, replays } = self.topics().unconfirmed();
+        self.subscribe(connection, Kind::Replay, &replays).await?;
         self.subscribe(connection, Kind::Channel, &channels).await?;
         self.subscribe(connection, Kind::Glob, &globs).await
     }

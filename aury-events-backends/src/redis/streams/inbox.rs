@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     backend::SubscriptionHealth,
-    delivery::{DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::DeadLetter,
+    delivery::{Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,

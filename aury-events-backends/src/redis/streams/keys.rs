@@ -43,6 +43,16 @@ impl Keys {
         format!("{}:retry:{group}", self.prefix)
     }
 
+    /// Stream: dead letters of that `broadcast` subscriber that are to be delivered to it again.
+    pub(super) fn replay(&self, group: &str) -> String {
+        format!("{}:replay:{group}", self.prefix)
+    }
+
+    /// Hash that expires: the consumers of that `broadcast` subscriber.
+    pub(super) fn replayed_to(&self, group: &str) -> String {
+        format!("{}:replayed-to:{group}", self.prefix)
+    }
+
     /// Hash: how far each `broadcast` subscriber has read the events of that name.
     pub(super) fn readers(&self, event: &str) -> String {
         format!("{}:readers:{event}", self.prefix)
@@ -68,6 +78,8 @@ mod tests {
             keys.alive("c"),
             keys.delayed(),
             keys.retry("g"),
+            keys.replay("g"),
+            keys.replayed_to("g"),
             keys.readers("e"),
             keys.trimming(),
         ] {

@@ -47,6 +47,7 @@ mod keys;
 mod orders;
 mod publisher;
 mod reader;
+mod replay;
 mod server;
 mod settler;
 mod shared;
@@ -74,6 +75,7 @@ use self::{
     keys::Keys,
     publisher::{Chunk, Publisher},
     reader::Reader,
+    replay::{ByStream, group_name},
     server::{Server, persist},
     settler::Settler,
     shared::Shared,
@@ -88,7 +90,8 @@ use super::{
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
@@ -160,17 +163,21 @@ impl StreamsBackend {
     ///
     /// When there is no usable URL, when the server refuses us, and when it cannot be reached in that time.
     pub async fn connect(connect: Connect, timing: Timing) -> Result<Self, BackendError> {
-        let Connect { bus, config, .. } = connect;
+        let Connect { bus, service, config, .. } = connect;
         let client = RedisClient::new(&config)?;
         let link =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
         let codec = Codec::new(&config);
+        let keys = Keys::new(&config.key_prefix);
+        let replay = ByStream { keys: keys.clone(), service: Arc::clone(&service) };
+        let dead_letters =
+            DeadLetters::new(Arc::clone(&link), service, codec.clone(), &config, replay);
         let shared = Arc::new(Shared {
             bus,
             client,
             server: Server::new(Arc::clone(&link)),
-            keys: Keys::new(&config.key_prefix),
-            dead_letters: DeadLetters::new(Arc::clone(&link), codec.clone(), &config),
+            keys,
+            dead_letters,
             codec,
             min_idle: timing.min_idle,
         });
@@ -240,8 +247,8 @@ impl StreamsBackend {
         } else {
             self.config.prefetch_for(spec.concurrency) as usize
         };
-        let name = Arc::clone(&spec.subscriber);
-        let inbox = Inbox::new(name, capacity, !spec.broadcast, self.in_flight.tally());
+        let name = group_name(&spec.service, &spec.subscriber);
+        let inbox = Inbox::new(spec.subscriber, capacity, !spec.broadcast, self.in_flight.tally());
         let inbox = Arc::new(inbox);
         let settler =
             |group| Settler { shared: Arc::clone(shared), inbox: Arc::clone(&inbox), group };
@@ -250,12 +257,12 @@ impl StreamsBackend {
                 shared: Arc::clone(shared),
                 inbox: Arc::clone(&inbox),
                 consumer,
+                name,
                 topic: spec.topic,
                 positions: Mutex::default(),
             });
             return Subscription { settler: settler(None), source, inbox };
         }
-        let name = format!("{}.{}", spec.service, spec.subscriber);
         let group = Arc::new(Group::new(name, consumer, spec.topic, &shared.keys));
         let reader = Reader {
             shared: Arc::clone(shared),
@@ -350,8 +357,11 @@ impl Backend for StreamsBackend {
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(self.shared.dead_letters.list())
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        Box::pin(self.shared.dead_letters.read(subscribers.into()))
     }
 
     fn in_flight(&self) -> &InFlight {

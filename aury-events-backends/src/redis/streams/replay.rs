@@ -1,0 +1,36 @@
+//! Back to a subscriber that failed: the stream that its group reads its retries from, or one of its own.
+
+use std::sync::Arc;
+
+use redis::Cmd;
+
+use super::keys::Keys;
+use crate::redis::dead_letters::Replay;
+
+const REPLAY: &str = include_str!("scripts/replay.lua");
+
+/// About how many replayed events a `broadcast` subscriber is kept that it has not read.
+const UNREAD: usize = 10_000;
+
+/// Puts a letter's event where its subscriber finds it.
+#[derive(Debug)]
+pub(super) struct ByStream {
+    pub(super) keys: Keys,
+    pub(super) service: Arc<str>,
+}
+
+impl Replay for ByStream {
+    fn script(&self, letters: &str, id: &str, subscriber: &str) -> Cmd {
+        let (keys, group) = (&self.keys, group_name(&self.service, subscriber));
+        let mut replay = redis::cmd("EVAL");
+        replay.arg(REPLAY).arg(4).arg(letters).arg(keys.retry(&group)).arg(keys.replay(&group));
+        replay.arg(keys.replayed_to(&group));
+        replay.arg(id).arg(&group).arg(keys.alive("")).arg(UNREAD);
+        replay
+    }
+}
+
+/// What a subscriber of a service is called on the server.
+pub(super) fn group_name(service: &str, subscriber: &str) -> String {
+    format!("{service}.{subscriber}")
+}
