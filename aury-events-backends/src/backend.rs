@@ -208,12 +208,14 @@ pub struct Health {
     pub delayed: u64,
     /// How many dead letters it has lost because there were too many, on a backend that counts them.
     pub dropped_dead_letters: u64,
+    /// What is wrong with the backend now, as far as it knows.
+    pub problem: Option<Arc<str>>,
 }
 
 impl Health {
     /// The health of a backend.
     pub fn new(is_up: bool, subscriptions: Vec<SubscriptionHealth>) -> Self {
-        Self { is_up, subscriptions, delayed: 0, dropped_dead_letters: 0 }
+        Self { is_up, subscriptions, delayed: 0, dropped_dead_letters: 0, problem: None }
     }
 
     /// Sets how many events this process holds whose delay has not passed.
@@ -227,6 +229,13 @@ impl Health {
     #[must_use]
     pub fn with_dropped_dead_letters(mut self, dropped: u64) -> Self {
         self.dropped_dead_letters = dropped;
+        self
+    }
+
+    /// Says what is wrong.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<Arc<str>>) -> Self {
+        self.problem = problem;
         self
     }
 }
@@ -243,18 +252,27 @@ pub struct SubscriptionHealth {
     pub in_flight: u64,
     /// How many events it has lost because it was too slow, on a backend that drops them then instead of waiting.
     pub dropped: u64,
+    /// What is wrong with it, or was wrong with it last.
+    pub problem: Option<Arc<str>>,
 }
 
 impl SubscriptionHealth {
     /// The health of a subscription.
     pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
-        Self { subscriber, is_live, in_flight, dropped: 0 }
+        Self { subscriber, is_live, in_flight, dropped: 0, problem: None }
     }
 
     /// Sets how many events it has lost because it was too slow.
     #[must_use]
     pub fn with_dropped(mut self, dropped: u64) -> Self {
         self.dropped = dropped;
+        self
+    }
+
+    /// Says what is wrong with it, or was last.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<Arc<str>>) -> Self {
+        self.problem = problem;
         self
     }
 }

@@ -56,6 +56,12 @@ impl<T> Delayed<T> {
         self.waiting.peek().map(|Reverse(due)| due.at.0)
     }
 
+    /// Takes out all, whatever their times.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        std::mem::take(&mut self.waiting).into_iter().map(|Reverse(due)| due.entry)
+    }
+
     pub(crate) fn clear(&mut self) -> usize {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.len()

@@ -27,6 +27,8 @@ pub mod error;
 pub mod in_flight;
 pub mod maybe_ready;
 pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;

@@ -46,7 +46,7 @@ pub use crate::{
 #[doc(inline)]
 pub use aury_events_backends::{
     BackendError, DeadLetter, EventId, EventName, Health, Metadata, SubscriptionHealth,
-    config::{ExchangeType, Format, QueueType},
+    config::{ExchangeType, Format, QueueType, Unroutable},
     envelope::{DecodeError, EncodeError, TraceContext, TraceId},
 };
 #[doc(inline)]
