@@ -132,7 +132,7 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// An open connection.
+/// An open connection. When it is dropped, the client library closes it in order, in its own time.
 pub(super) struct Connected {
     pub(super) connection: Connection,
     socket: SocketSlot,
@@ -142,13 +142,6 @@ impl Connected {
     /// Closes it: in order if the broker answers soon, else at once.
     pub(super) async fn close(&self) {
         let _ = timeout(GOODBYE, self.connection.close(200, "shutting down".into())).await;
-        self.socket.shut_down();
-    }
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        // Whatever the client library is waiting for, it need not any more.
         self.socket.shut_down();
     }
 }
@@ -200,11 +193,14 @@ fn host(url: &BusUrl) -> &str {
 /// host that does not exist, or we do not trust it.
 pub(super) fn is_refusal(error: &lapin::Error) -> bool {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => matches!(
-            error.kind(),
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
-                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::INVALIDPATH)
-        ),
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => true,
+            // While the broker starts, its virtual hosts are down.
+            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
+                !error.get_message().as_str().contains("is down")
+            }
+            _ => false,
+        },
         ErrorKind::IOError(error) => error.to_string().contains("invalid peer certificate"),
         ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => true,
         _ => false,

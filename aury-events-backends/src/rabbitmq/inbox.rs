@@ -143,15 +143,13 @@ impl Inbox {
                     return Poll::Ready(None);
                 }
                 state.consumer = Some(cx.waker().clone());
-                let (due, session) = (state.delayed.next(), state.session.clone());
+                let due = state.delayed.next();
                 drop(state);
                 if let Some(due) = due {
                     alarm.set(due, cx);
                 }
-                // Nothing comes that they could be told with.
-                if let Some(session) = session {
-                    session.acks.flush();
-                }
+                // There is nothing to wait for that it could be told together with.
+                self.flush();
                 return Poll::Pending;
             };
             let Waiting { envelope, attempt, tag, redelivered, session } = waiting;
@@ -187,6 +185,14 @@ impl Inbox {
         wake(state);
         if to >= Intake::Abandoned {
             self.empty();
+        }
+    }
+
+    /// Tells the broker what was settled.
+    fn flush(&self) {
+        let session = self.state().session.clone();
+        if let Some(session) = session {
+            session.acks.flush();
         }
     }
 
@@ -317,5 +323,6 @@ impl Consumer for InboxConsumer {
 impl Drop for InboxConsumer {
     fn drop(&mut self) {
         self.inbox.advance(Intake::Abandoned);
+        self.inbox.flush();
     }
 }

@@ -19,8 +19,8 @@ use crate::{backoff::Backoff, error::BackendError};
 /// How often a connection is looked at, beside what it tells by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The wait after a broker has refused us: it will not change its mind soon.
-const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// The wait after a broker has refused us that had taken us before: somebody has to change something first.
+const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// A supervised connection. Whoever makes it runs [`supervise`](Self::supervise) in a task.
 pub(super) struct Link {

@@ -99,8 +99,11 @@ inventory::submit! { BackendFactory::new("rabbitmq", CAPABILITIES, connect) }
 const CAPABILITIES: Capabilities =
     Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
 
-/// How long subscriptions have to tell the broker what was settled, when the bus is closed.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long subscriptions have to hand out what they had taken in, when the bus is closed.
+const HANDING_OUT: Duration = Duration::from_secs(5);
+
+/// How long they then have to tell the broker what was settled.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     Box::pin(async move {
@@ -390,10 +393,12 @@ impl Backend for RabbitMqBackend {
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
             self.stage.fetch_max(CLOSED, SeqCst);
-            self.subscriptions.advance(Intake::Closed);
             let Tasks { mut lasting, mut subscriptions } = std::mem::take(&mut *self.tasks());
-            let ending = async { while subscriptions.join_next().await.is_some() {} };
-            let _ = timeout(LAST_WORDS, ending).await;
+            for (stage, limit) in [(Intake::Cancelled, HANDING_OUT), (Intake::Closed, LAST_WORDS)] {
+                self.subscriptions.advance(stage);
+                let ending = async { while subscriptions.join_next().await.is_some() {} };
+                let _ = timeout(limit, ending).await;
+            }
             subscriptions.shutdown().await;
             self.consuming.close().await;
             self.publishing.close().await;
