@@ -77,10 +77,8 @@ impl Amqp {
     /// Declares a durable queue of a type.
     pub(crate) async fn declare(&self, queue: &str, queue_type: &str) {
         let mut arguments = FieldTable::default();
-        arguments.insert(
-            ShortString::from("x-queue-type"),
-            AMQPValue::LongString(queue_type.into()),
-        );
+        arguments
+            .insert(ShortString::from("x-queue-type"), AMQPValue::LongString(queue_type.into()));
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let declared = self.channel.queue_declare(queue.into(), options, arguments);
         declared.await.expect("it is declared");

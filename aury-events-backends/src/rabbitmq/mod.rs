@@ -79,7 +79,7 @@ use self::{
     session::Desk,
     subscription::Subscription,
     subscriptions::Subscriptions,
-    topology::{DeclareError, LONGEST_WAIT, Topology},
+    topology::{DeclareError, LONGEST_WAIT, Topology, answered},
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
@@ -164,8 +164,8 @@ impl RabbitMqBackend {
 
         let topology = Arc::new(Topology::new(&config, names.clone()));
         let declare = || async {
-            let channel = publishing.channel().await?;
-            topology.declare_exchange(&channel).await
+            let asking = async { topology.declare_exchange(&publishing.channel().await?).await };
+            answered("declare the exchange", asking).await
         };
         until_declared(deadline, config.connect_timeout, declare).await?;
 

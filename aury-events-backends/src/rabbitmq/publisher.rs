@@ -1,7 +1,7 @@
 //! Publishing: one task with one channel, by which messages keep their order, and the broker's confirms for them.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     error::Error,
     fmt,
     sync::Arc,
@@ -16,13 +16,13 @@ use lapin::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, interval, sleep, timeout_at},
 };
 
 use super::{
     link::Link,
     message::Message,
-    topology::{DeclareError, Topology},
+    topology::{Topology, answered},
 };
 use crate::{backoff::Backoff, config::Unroutable, error::BackendError};
 
@@ -61,7 +61,7 @@ pub(super) struct Publisher {
 
 #[derive(Debug)]
 struct Request {
-    message: Message,
+    message: Arc<Message>,
     reply: oneshot::Sender<Result<(), BackendError>>,
 }
 
@@ -112,7 +112,7 @@ impl Publisher {
         let name = message.routing_key.clone();
         let (limit, deadline) = (self.limit, Instant::now() + self.limit);
         let on_its_way = OnItsWay { reply: answer, name, limit, deadline };
-        let sending = self.requests.send(Request { message, reply });
+        let sending = self.requests.send(Request { message: Arc::new(message), reply });
         match timeout_at(deadline, sending).await {
             Ok(Ok(())) => Ok(on_its_way),
             Ok(Err(_)) => Err(BackendError::closed()),
@@ -162,17 +162,14 @@ struct Outbox {
 /// How many names of unroutable events are remembered.
 const WARNED: usize = 1024;
 
-/// What became of a message that was sent.
-struct Sent {
-    number: u64,
-    request: Request,
-    outcome: lapin::Result<Confirmation>,
-}
+/// How long a broker that takes messages may leave all of them unconfirmed, before they are sent again by another
+/// channel.
+const STANDSTILL: Duration = Duration::from_secs(20);
 
 /// Why a channel is not used any more.
 enum Broken {
-    /// The broker or the connection has ended it.
-    Channel(lapin::Error),
+    /// The broker or the connection has ended it, or it stands still.
+    Channel(String),
     /// The broker did not take a message (`basic.nack`).
     Refused,
     /// What a message has to pass could not be declared; whoever published it has been told.
@@ -218,15 +215,18 @@ impl Outbox {
         let opening = async {
             let channel = self.link.channel().await?;
             self.topology.declare_exchange(&channel).await?;
-            Ok::<_, DeclareError>(channel)
+            let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
+            confirms.map_err(|error| BackendError::other("ask for confirms", error))?;
+            Ok(channel)
         };
-        let channel = opening.await.map_err(|error| {
+        let opened = match self.link.unblocked().await {
+            Ok(()) => answered("open a channel to publish", opening).await,
+            Err(closed) => Err(closed.into()),
+        };
+        opened.map_err(|error| {
             let error = error.into_inner();
             if error.is_closed() { None } else { Some(error) }
-        })?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
-        confirms.map_err(|error| Some(BackendError::other("ask for confirms", error)))?;
-        Ok(channel)
+        })
     }
 
     /// While there is no channel, whoever does not wait any more is forgotten.
@@ -237,37 +237,34 @@ impl Outbox {
 
     /// Publishes by a channel until it is broken. `None` when nobody is left who could ask for more.
     async fn serve(&mut self, channel: &Channel) -> Option<Broken> {
-        let mut on_their_way = FuturesUnordered::new();
-        let mut failed: Vec<(u64, Request)> = Vec::new();
+        let mut confirms = FuturesUnordered::new();
+        // What was sent and is not confirmed, by its number.
+        let mut unconfirmed: BTreeMap<u64, Request> = BTreeMap::new();
         let mut broken = None;
-        loop {
-            if broken.is_some() && on_their_way.is_empty() {
-                // In the order in which they were sent; what was to be sent again and was not comes after them.
-                failed.sort_unstable_by_key(|(number, _)| *number);
-                for (_, request) in failed.into_iter().rev() {
-                    self.again.push_front(request);
-                }
-                return broken;
-            }
+        let (mut looks, mut progress) = (interval(STANDSTILL / 4), Instant::now());
+        while broken.is_none() || !confirms.is_empty() {
             let is_blocked = self.link.is_blocked();
             let may_send =
-                broken.is_none() && !is_blocked && on_their_way.len() < self.manner.window;
+                broken.is_none() && !is_blocked && unconfirmed.len() < self.manner.window;
             tokio::select! {
                 biased;
-                Some(sent) = on_their_way.next(), if !on_their_way.is_empty() => {
-                    let Sent { number, request, outcome } = sent;
+                Some((number, outcome)) = confirms.next(), if !confirms.is_empty() => {
+                    progress = Instant::now();
+                    let outcome: lapin::Result<_> = outcome;
                     match outcome {
                         Ok(Confirmation::Ack(returned)) => {
                             let returned = returned.map(|it| it.delivery.routing_key);
-                            let _ = request.reply.send(self.confirmed(returned));
+                            let outcome = self.confirmed(returned);
+                            if let Some(request) = unconfirmed.remove(&number) {
+                                // Whoever asked may have stopped waiting.
+                                let _ = request.reply.send(outcome);
+                            }
                         }
                         Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => {
-                            failed.push((number, request));
                             broken.get_or_insert(Broken::Refused);
                         }
                         Err(error) => {
-                            failed.push((number, request));
-                            broken.get_or_insert(Broken::Channel(error));
+                            broken.get_or_insert(Broken::Channel(error.to_string()));
                         }
                     }
                 }
@@ -276,28 +273,42 @@ impl Outbox {
                     if request.reply.is_closed() {
                         continue;
                     }
-                    if let Some(needed) = &request.message.needs
-                        && let Err(error) = self.topology.provide(channel, needed).await
-                    {
-                        let _ = request.reply.send(Err(error.into_inner()));
-                        broken = Some(Broken::Undeclared);
-                        continue;
+                    if let Some(needed) = &request.message.needs {
+                        let providing = self.topology.provide(channel, needed);
+                        if let Err(error) = answered("declare a queue", providing).await {
+                            let _ = request.reply.send(Err(error.into_inner()));
+                            broken = Some(Broken::Undeclared);
+                            continue;
+                        }
+                    }
+                    if unconfirmed.is_empty() {
+                        progress = Instant::now();
                     }
                     self.sent += 1;
-                    let number = self.sent;
+                    let (number, message) = (self.sent, Arc::clone(&request.message));
+                    unconfirmed.insert(number, request);
                     let mandatory = self.manner.unroutable != Unroutable::Ignore;
-                    on_their_way.push(async move {
-                        let outcome = send(channel, &request.message, mandatory).await;
-                        Sent { number, request, outcome }
-                    });
+                    confirms.push(async move { (number, send(channel, &message, mandatory).await) });
                 }
                 ready = self.link.unblocked(), if is_blocked && broken.is_none() => {
+                    progress = Instant::now();
                     if ready.is_err() {
                         broken = Some(Broken::Closed);
                     }
                 }
+                _ = looks.tick(), if !confirms.is_empty() && !is_blocked => {
+                    if progress.elapsed() > STANDSTILL {
+                        broken = Some(Broken::Channel(format!("no confirm within {STANDSTILL:?}")));
+                        break;
+                    }
+                }
             }
         }
+        // Before what was to be sent again and has not been, in the order in which it was sent.
+        for (_, request) in unconfirmed.into_iter().rev() {
+            self.again.push_front(request);
+        }
+        broken
     }
 
     /// What a publisher is told of a message that the broker holds, or that had no route.

@@ -18,7 +18,7 @@ use super::{
     message::{Message, passage},
     names::shared,
     session::{Desk, Session},
-    topology::{DeclareError, Topology},
+    topology::{DeclareError, Topology, answered},
 };
 use crate::{
     backoff::Backoff,
@@ -63,6 +63,11 @@ type Settling = BoxFuture<'static, Result<(), BackendError>>;
 impl Subscription {
     /// Declares the queue and begins to consume: what is published when this is done reaches the subscriber.
     pub(super) async fn establish(&self) -> Result<Live, DeclareError> {
+        self.link.unblocked().await?;
+        answered("begin to consume", self.begin()).await
+    }
+
+    async fn begin(&self) -> Result<Live, DeclareError> {
         let channel = self.link.channel().await?;
         let queue = self.declare(&channel).await?;
         let prefetch = u16::try_from(self.prefetch).unwrap_or(u16::MAX);

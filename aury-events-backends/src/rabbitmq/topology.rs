@@ -17,7 +17,7 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     message::{Needed, WAIT, wait},
@@ -38,6 +38,10 @@ const SPARE: Duration = Duration::from_secs(60 * 60);
 
 /// For how long a queue of waiting messages is known to be there.
 const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// How long the broker may take to answer. One that has just started leaves requests about queues without a leader
+/// unanswered for ever; a new channel asks again.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The longest wait: what RabbitMQ takes as a time to live and as an expiry, in milliseconds.
 pub(super) const LONGEST_WAIT: Duration =
@@ -305,6 +309,17 @@ impl DeclareError {
         match self {
             Self::Final(error) | Self::Passing(error) => error,
         }
+    }
+}
+
+/// Waits for what the broker is asked, up to a limit.
+pub(super) async fn answered<T>(
+    operation: &str,
+    asking: impl Future<Output = Result<T, DeclareError>>,
+) -> Result<T, DeclareError> {
+    match timeout(ANSWER, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(DeclareError::Passing(BackendError::timed_out(operation, ANSWER))),
     }
 }
 
