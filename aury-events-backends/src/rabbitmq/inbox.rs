@@ -174,6 +174,11 @@ impl Inbox {
         *self.intake.borrow()
     }
 
+    /// Whether there is something left to do for it.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.intake() == Intake::Open || self.tally.count() > 0
+    }
+
     /// Goes on to a later stage.
     pub(super) fn advance(&self, to: Intake) {
         let state = self.state();

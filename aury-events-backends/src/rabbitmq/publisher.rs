@@ -318,7 +318,11 @@ impl Outbox {
             Unroutable::Ignore => Ok(()),
             Unroutable::Warn => {
                 if self.warned.len() < WARNED && self.warned.insert(name.clone()) {
-                    tracing::warn!(event = %name, "nobody has ever subscribed to this event: RabbitMQ has dropped it");
+                    tracing::warn!(
+                        event = %name,
+                        "no queue is bound for this event, so RabbitMQ has dropped it: nobody has subscribed to it \
+                         yet, or its queues are gone"
+                    );
                 }
                 Ok(())
             }

@@ -18,7 +18,7 @@ impl Subscriptions {
 
     pub(super) fn add(&self, inbox: Arc<Inbox>) {
         let mut inboxes = self.inboxes();
-        inboxes.retain(|inbox| inbox.intake() == Intake::Open);
+        inboxes.retain(|inbox| inbox.is_in_use());
         inboxes.push(inbox);
     }
 

@@ -111,7 +111,8 @@ impl Topology {
         self.bind(channel, &queues.queue, topic).await
     }
 
-    /// Declares a queue of this connection alone, with the queue of dead letters of its subscriber.
+    /// Declares a queue of this connection alone, which ends with its consumer, and the queue of dead letters of its
+    /// subscriber.
     pub(super) async fn declare_own(
         &self,
         channel: &Channel,
@@ -121,7 +122,8 @@ impl Topology {
     ) -> Result<(), DeclareError> {
         self.declare_exchange(channel).await?;
         self.declare_dead(channel, dead).await?;
-        let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
         self.queue(channel, queue, options, FieldTable::default()).await?;
         self.bind(channel, queue, topic).await
     }
