@@ -90,6 +90,7 @@ impl Delivery {
     ///
     /// The backend has taken note when the future completes. Dropping the future before leaves it open whether the
     /// backend delivers the event again.
+    #[inline]
     pub fn settle(
         mut self,
         settlement: Settlement,

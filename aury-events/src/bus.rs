@@ -91,6 +91,7 @@ impl BusCore {
         &self.name
     }
 
+    #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
@@ -118,18 +119,22 @@ impl EventBus {
         Self { manager, index }
     }
 
+    #[inline]
     fn core(&self) -> &BusCore {
         &self.manager.buses()[self.index]
     }
 
+    #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         self.core().backend()
     }
 
+    #[inline]
     pub(crate) fn is_remote(&self) -> bool {
         self.core().is_remote
     }
 
+    #[inline]
     pub(crate) fn manager(&self) -> &EventBusManager {
         &self.manager
     }

@@ -153,6 +153,7 @@ impl EventBusManager {
         unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect()
     }
 
+    #[inline]
     pub(crate) fn buses(&self) -> &[BusCore] {
         &self.0.buses
     }
@@ -161,6 +162,7 @@ impl EventBusManager {
         &self.0.service
     }
 
+    #[inline]
     pub(crate) fn source(&self) -> &'static str {
         self.0.source
     }

@@ -100,6 +100,7 @@ pub(crate) fn check_hops<E: Event>(
     }
 }
 
+#[inline]
 fn origin_of(cause: Option<&Cause>) -> Origin {
     if cause.is_some() { Origin::Handler } else { Origin::Application }
 }

@@ -36,6 +36,7 @@ impl EventId {
 }
 
 impl From<Uuid> for EventId {
+    #[inline]
     fn from(uuid: Uuid) -> Self {
         Self(Repr::Uuid(uuid))
     }

@@ -109,6 +109,7 @@ pub trait IntoHandlerResult {
 }
 
 impl IntoHandlerResult for () {
+    #[inline]
     fn into_handler_result(self) -> HandlerResult {
         Ok(())
     }
