@@ -10,7 +10,7 @@ mod panic;
 mod retry;
 mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
 use tokio::{task::JoinSet, time};
@@ -92,7 +92,8 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
                 Current::begin(delivery);
                 let handled = match input {
                     Ok(input) => {
-                        let handling = panic::catch_in(handle(handler, input));
+                        let handling = pin!(handle(handler, input));
+                        let handling = panic::catch_in(handling);
                         match options.timeout {
                             None => handling.await,
                             Some(limit) => time::timeout(limit, handling)
