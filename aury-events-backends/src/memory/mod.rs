@@ -92,7 +92,8 @@ struct Full {
 }
 
 /// Adds an event to all of the queues, as far as there is a place in them.
-#[inline]
+// As for `Queue::offer`.
+#[inline(always)]
 fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Option<Box<Full>> {
     let Outgoing { envelope, origin, .. } = event;
     let (last, others) = queues.split_last()?;

@@ -84,7 +84,8 @@ impl Queue {
     }
 
     /// Adds an event, or gives it back when there is no place for it. A closed queue has no taker for it and drops it.
-    #[inline]
+    // Used twice, it would be called by itself, for an event that mostly goes to few queues.
+    #[inline(always)]
     pub(super) fn offer(&self, envelope: Envelope, origin: Origin) -> Result<(), Envelope> {
         let mut state = self.state();
         if state.intake != Intake::Open {
