@@ -13,6 +13,7 @@ use aury_events_backends::{
 
 use crate::{
     any_event::AnyEvent,
+    context::Current,
     dead_letters::DeadLetters,
     dispatch,
     error::{BackendFailure, PublishAllError, PublishError, SubscribeError},
@@ -160,7 +161,7 @@ impl EventBus {
     /// See [`PublishError`].
     pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
         let event = event.into_event();
-        let cause = publish::current_cause();
+        let cause = Current::cause();
         publish::check_hops::<T::Event>(self, cause.as_ref())?;
         publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
     }
@@ -176,7 +177,7 @@ impl EventBus {
     where
         I: IntoIterator<Item: IntoEvent, IntoIter: Send>,
     {
-        let cause = publish::current_cause();
+        let cause = Current::cause();
         let check = publish::check_hops::<<I::Item as IntoEvent>::Event>(self, cause.as_ref());
         check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
         let mut ids = Vec::new();

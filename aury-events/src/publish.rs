@@ -9,7 +9,7 @@ use aury_events_backends::{
 
 use crate::{
     bus::{EventBus, name_of},
-    context::Context,
+    context::{Context, Current},
     error::PublishError,
     event::Event,
 };
@@ -54,7 +54,7 @@ impl<'a, E: Event> Publish<'a, E> {
     /// See [`PublishError`].
     pub async fn publish(self) -> Result<EventId, PublishError> {
         let Self { bus, event, cause, key, headers } = self;
-        let cause = cause.or_else(current_cause);
+        let cause = cause.or_else(Current::cause);
         check_hops::<E>(bus, cause.as_ref())?;
         let mut metadata = metadata_of(bus, &*event, cause.as_ref());
         if let Some(key) = key {
@@ -78,12 +78,6 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
-}
-
-/// What the event that the current task handles hands on to those published now; `None` outside of handlers.
-#[inline]
-pub(crate) fn current_cause() -> Option<Cause> {
-    Context::current().map(|context| context.metadata().as_cause())
 }
 
 /// The guard against subscribers that feed each other for ever: an event may be one too many in its chain.
