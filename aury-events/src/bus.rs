@@ -8,7 +8,8 @@ use std::{
 };
 
 use aury_events_backends::{
-    Backend, Consumer, EventId, EventName, Health, SubscriptionSpec, Topic, envelope::Pattern,
+    Backend, BoxFuture, Consumer, EventId, EventName, Health, SubscriptionSpec, Topic,
+    envelope::Pattern,
 };
 
 use crate::{
@@ -293,14 +294,11 @@ impl EventBus {
         self.start(spec, |consumer, info| entry.run(consumer, info)).await.map(drop)
     }
 
-    async fn start<Fut>(
+    async fn start(
         &self,
         spec: SubscriptionSpec,
-        serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> Fut,
-    ) -> Result<Subscription, BackendFailure>
-    where
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+        serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> BoxFuture<'static, ()>,
+    ) -> Result<Subscription, BackendFailure> {
         let id = Arc::clone(&spec.subscriber);
         let consumer = self.backend().subscribe(spec).await;
         let consumer = consumer.map_err(|error| {

@@ -182,7 +182,7 @@ impl SubscriberEntry {
             topic: S::TOPIC,
             options: S::OPTIONS,
             needs: S::needs,
-            run: |consumer, info| Box::pin(dispatch::run(Linked::<S>(PhantomData), consumer, info)),
+            run: |consumer, info| dispatch::run(Linked::<S>(PhantomData), consumer, info),
         }
     }
 
@@ -218,12 +218,8 @@ impl fmt::Debug for SubscriberEntry {
 struct Linked<S>(PhantomData<S>);
 
 impl<S: Subscriber> Handler for Linked<S> {
+    const OPTIONS: Options = S::OPTIONS;
     type Input = S::Input;
-
-    #[inline]
-    fn options(&self) -> Options {
-        S::OPTIONS
-    }
 
     fn accepts(&self, input: &S::Input) -> bool {
         S::accepts(input)
