@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aury_events_backends::{BackendFactory, registry::Connect};
+use aury_events_backends::{BackendFactory, BoxFuture, registry::Connect};
 use once_cell::sync::Lazy;
 
 use crate::{
@@ -92,7 +92,16 @@ impl EventBusManagerBuilder {
     /// # Errors
     ///
     /// All problems at once, each with its place.
-    pub async fn start(mut self) -> Result<EventBusManager, StartError> {
+    pub async fn start(self) -> Result<EventBusManager, StartError> {
+        self.boxed_start().await
+    }
+
+    /// No `async fn`: those are compiled with each program that awaits them, and this is much code.
+    fn boxed_start(self) -> BoxFuture<'static, Result<EventBusManager, StartError>> {
+        Box::pin(self.start_all())
+    }
+
+    async fn start_all(mut self) -> Result<EventBusManager, StartError> {
         let mut problems: Vec<_> =
             self.buses.keys().filter_map(|name| check_bus(name).err()).collect();
         problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{Health, InFlight};
+use aury_events_backends::{BoxFuture, Health, InFlight};
 use tokio::time::timeout;
 
 use crate::{
@@ -111,6 +111,15 @@ impl EventBusManager {
     ///
     /// When something was left over: see [`ShutdownError::left`].
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.boxed_shutdown().await
+    }
+
+    /// No `async fn`, as for the start.
+    fn boxed_shutdown(&self) -> BoxFuture<'_, Result<(), ShutdownError>> {
+        Box::pin(self.shut_down())
+    }
+
+    async fn shut_down(&self) -> Result<(), ShutdownError> {
         let mut is_shut_down = self.0.is_shut_down.lock().await;
         if *is_shut_down {
             return Ok(());
