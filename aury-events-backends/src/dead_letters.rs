@@ -13,7 +13,7 @@ use std::{
 use crate::{
     delivery::Delivery,
     envelope::{DecodeError, Envelope},
-    error::BackendError,
+    error::{BackendError, WithCauses},
     maybe_ready::BoxFuture,
 };
 
@@ -167,19 +167,13 @@ pub enum DeadLetterReason {
 impl fmt::Display for DeadLetterReason {
     /// The reason with its chain of causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, mut cause): (_, Option<&dyn Error>) = match self {
-            Self::Failed(error) => ("the handler failed", Some(&**error)),
-            Self::Panicked(message) => return write!(f, "the handler panicked: {message}"),
-            Self::TimedOut(limit) => {
-                return write!(f, "the handler did not end within {limit:?}");
+        match self {
+            Self::Failed(error) => write!(f, "the handler failed: {}", WithCauses(&**error)),
+            Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
+            Self::TimedOut(limit) => write!(f, "the handler did not end within {limit:?}"),
+            Self::Undecodable(error) => {
+                write!(f, "the event could not be decoded: {}", WithCauses(error))
             }
-            Self::Undecodable(error) => ("the event could not be decoded", Some(error)),
-        };
-        f.write_str(what)?;
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
         }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in a backend.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, iter::successors, sync::Arc, time::Duration};
 
 use crate::envelope::EncodeError;
 
@@ -92,6 +92,24 @@ impl Error for BackendError {
             Kind::Other { source, .. } => Some(&**source),
             Kind::Closed | Kind::NotSubscribed { .. } | Kind::TimedOut { .. } => None,
         }
+    }
+}
+
+/// What caused an error, the nearest cause first.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(error.source(), |&cause| cause.source())
+}
+
+/// An error on one line, with the chain of its causes.
+#[derive(Debug)]
+pub struct WithCauses<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)?;
+        causes(self.0).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use aury_events_backends::{
     BackendError, EventId, EventName,
     envelope::{InvalidPattern, Pattern},
+    error::causes,
 };
 
 use crate::{context::Context, startup::StartError};
@@ -79,12 +80,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        causes(self).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
     }
 }
 

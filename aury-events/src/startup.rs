@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use aury_events_backends::BackendFactory;
+use aury_events_backends::{BackendFactory, error::WithCauses};
 
 use crate::{
     DEFAULT_BUS,
@@ -182,19 +182,8 @@ impl fmt::Display for Problem {
                 "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
                  does not offer that"
             ),
-            Self::Backend(failure) => write_with_causes(f, failure),
+            Self::Backend(failure) => fmt::Display::fmt(&WithCauses(failure), f),
         }
-    }
-}
-
-fn write_with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
-    write!(f, "{error}")?;
-    match error.source() {
-        Some(cause) => {
-            f.write_str(": ")?;
-            write_with_causes(f, cause)
-        }
-        None => Ok(()),
     }
 }
 

@@ -15,7 +15,10 @@ use super::{
     orders::Kept,
     server::Server,
 };
-use crate::envelope::{Envelope, EventName};
+use crate::{
+    envelope::{Envelope, EventName},
+    error::WithCauses,
+};
 
 /// What all parts of one bus share.
 #[derive(Debug)]
@@ -75,17 +78,6 @@ impl Shared {
     fn decode(&self, raw: &[u8], name: Option<&EventName>) -> Result<Envelope, String> {
         let unknown = EventName::from_static("unknown");
         let name = name.unwrap_or(&unknown);
-        self.codec.decode(raw, name).map_err(|error| with_causes(&error))
+        self.codec.decode(raw, name).map_err(|error| WithCauses(&error).to_string())
     }
-}
-
-/// An error with its chain of causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
