@@ -172,6 +172,8 @@ pub enum PublishError {
         subscriber: String,
         /// How many events would have preceded it.
         hops: u16,
+        /// How many may.
+        max_hops: u16,
     },
     /// The backend could not take it.
     Backend(BackendFailure),
@@ -179,10 +181,10 @@ pub enum PublishError {
 
 impl PublishError {
     #[cold]
-    pub(crate) fn event_loop(event: EventName, hops: u16) -> Self {
+    pub(crate) fn event_loop(event: EventName, hops: u16, max_hops: u16) -> Self {
         let subscriber = Context::current().map(|context| context.subscriber().to_owned());
         let subscriber = subscriber.unwrap_or_else(|| "(a task of its own)".to_owned());
-        Self::EventLoop { event, subscriber, hops }
+        Self::EventLoop { event, subscriber, hops, max_hops }
     }
 
     #[cold]
@@ -212,10 +214,10 @@ impl fmt::Display for PublishError {
                 write!(f, "the bus `{bus}` is shutting down and takes no more events")
             }
             Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
-            Self::EventLoop { event, subscriber, hops } => write!(
+            Self::EventLoop { event, subscriber, hops, max_hops } => write!(
                 f,
-                "event loop: `{event}`, published by the subscriber `{subscriber}`, would be number {hops} in its \
-                 chain of events, more than EVENT_MAX_HOPS allows"
+                "event loop: `{event}`, published by the subscriber `{subscriber}`, has {hops} events before it in its \
+                 chain; EVENT_MAX_HOPS allows {max_hops}"
             ),
             Self::Backend(failure) => fmt::Display::fmt(failure, f),
         }

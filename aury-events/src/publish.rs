@@ -86,9 +86,10 @@ pub(crate) fn check_hops<E: Event>(
     bus: &EventBus,
     cause: Option<&Cause>,
 ) -> Result<(), PublishError> {
-    match cause {
-        Some(cause) if cause.hops_on() > bus.manager().max_hops() => {
-            Err(PublishError::event_loop(name_of::<E>(), cause.hops_on()))
+    let max_hops = bus.manager().max_hops();
+    match cause.map(Cause::hops_on) {
+        Some(hops) if hops > max_hops => {
+            Err(PublishError::event_loop(name_of::<E>(), hops, max_hops))
         }
         _ => Ok(()),
     }
