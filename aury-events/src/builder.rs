@@ -176,7 +176,7 @@ impl EventBusManagerBuilder {
             match factory.connect(connect).await {
                 Ok(backend) => buses.push(BusCore::new(name, backend, config.shutdown_limit())),
                 Err(error) => {
-                    problems.push(Problem::Backend(BackendFailure::new("connect", &name, error)))
+                    problems.push(Problem::Backend(BackendFailure::new("start", &name, error)))
                 }
             }
         }
