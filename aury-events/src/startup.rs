@@ -6,7 +6,7 @@ use aury_events_backends::{BackendFactory, error::WithCauses};
 
 use crate::{
     DEFAULT_BUS,
-    config::{BusConfig, ConfigProblem, SubscriberFilter},
+    config::{BusConfig, ConfigProblem, SubscriberFilter, known_backends, nearest},
     error::{BackendFailure, quoted},
     event::EventEntry,
     extract::{Needs, StateKey, States},
@@ -143,12 +143,18 @@ impl fmt::Display for Problem {
                         f,
                         "which is not part of this build: enable the Cargo feature `{feature}` of aury-events"
                     ),
-                    None => write!(
-                        f,
-                        "which no linked crate registers; there is {}. A dependency is linked only when code names it: \
-                         `use the_crate as _;`",
-                        quoted(BackendFactory::names())
-                    ),
+                    None => {
+                        let names = BackendFactory::names();
+                        f.write_str("which no linked crate registers; ")?;
+                        match nearest(backend, names.iter().copied().chain(known_backends())) {
+                            Some(meant) => write!(f, "did you mean `{meant}`?"),
+                            None => write!(
+                                f,
+                                "there is {}. A dependency is linked only when code names it: `use the_crate as _;`",
+                                quoted(names)
+                            ),
+                        }
+                    }
                 }
             }
             Self::UnknownBus { subscriber, bus, known } => write!(
