@@ -310,15 +310,16 @@ pub(crate) fn selected(filter: &SubscriberFilter) -> Vec<&'static SubscriberEntr
     all.into_iter().filter(|entry| filter.selects(entry.id)).collect()
 }
 
-/// Logs how many subscribers there are; none at all is mostly a mistake.
+/// Logs how many subscribers there are; none at all is mostly a mistake, unless `none` was asked for.
 pub(crate) fn report(subscribers: usize, filter: &SubscriberFilter) {
     let linked = SubscriberEntry::all().len();
-    if linked == 0 {
+    let is_any_wanted = filter.globs().next().is_some();
+    if linked == 0 && is_any_wanted {
         tracing::warn!(
             "no subscriber was found. A crate whose code is never named is not linked, and its subscribers are missing: \
              write `use the_crate as _;` in the binary"
         );
-    } else if subscribers == 0 && filter.globs().next().is_some() {
+    } else if subscribers == 0 && is_any_wanted {
         tracing::warn!(linked, "none of the subscribers is selected to run in this process");
     } else {
         tracing::info!(subscribers, linked, "the event buses are up");
