@@ -174,7 +174,11 @@ impl EventBusManagerBuilder {
                 config.backend_config().clone(),
             );
             match factory.connect(connect).await {
-                Ok(backend) => buses.push(BusCore::new(name, backend, config.shutdown_limit())),
+                Ok(backend) => {
+                    let backend_name = config.backend_name().to_owned();
+                    let limit = config.shutdown_limit();
+                    buses.push(BusCore::new(name, backend, backend_name, limit));
+                }
                 Err(error) => {
                     problems.push(Problem::Backend(BackendFailure::new("start", &name, error)))
                 }

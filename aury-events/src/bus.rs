@@ -42,6 +42,7 @@ pub struct EventBus {
 pub(crate) struct BusCore {
     name: Arc<str>,
     backend: Arc<dyn Backend>,
+    backend_name: String,
     is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
@@ -77,12 +78,14 @@ impl BusCore {
     pub(crate) fn new(
         name: Arc<str>,
         backend: Arc<dyn Backend>,
+        backend_name: String,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             name,
             is_remote: backend.capabilities().remote,
             backend,
+            backend_name,
             shutdown_timeout,
             running: Mutex::default(),
             dynamic: Mutex::default(),
@@ -129,6 +132,11 @@ impl EventBus {
     #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         self.core().backend()
+    }
+
+    /// What selects the backend, as in `redis-streams`.
+    pub(crate) fn backend_name(&self) -> &str {
+        &self.core().backend_name
     }
 
     #[inline]
@@ -197,7 +205,7 @@ impl EventBus {
         }
     }
 
-    /// An event with what goes along, to be published: headers, a key.
+    /// An event with what goes along, to be published: headers, a key, a delay.
     ///
     /// ```
     /// # use aury_events::prelude::*;
@@ -348,6 +356,9 @@ impl EventBus {
     }
 
     /// Waits until everything that has reached this process is handled, what subscribers publish meanwhile included.
+    ///
+    /// On `memory`, that includes what waits for another attempt and what was published with a delay: it waits as long
+    /// as they do. On the others, what waits on the server has not reached this process.
     ///
     /// Other publishers go on meanwhile, so it is of use where the caller knows that there are none: in tests, in batch
     /// programs. Called by a subscriber, it would wait for itself.

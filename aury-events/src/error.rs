@@ -175,6 +175,13 @@ pub enum PublishError {
         /// How many may.
         max_hops: u16,
     },
+    /// It was to be published with a delay, which the bus's backend does not offer.
+    NoDelay {
+        /// The bus.
+        bus: String,
+        /// Its backend.
+        backend: String,
+    },
     /// The backend could not take it.
     Backend(BackendFailure),
 }
@@ -185,6 +192,11 @@ impl PublishError {
         let subscriber = Context::current().map(|context| context.subscriber().to_owned());
         let subscriber = subscriber.unwrap_or_else(|| "(a task of its own)".to_owned());
         Self::EventLoop { event, subscriber, hops, max_hops }
+    }
+
+    #[cold]
+    pub(crate) fn no_delay(bus: &str, backend: &str) -> Self {
+        Self::NoDelay { bus: bus.to_owned(), backend: backend.to_owned() }
     }
 
     #[cold]
@@ -218,6 +230,11 @@ impl fmt::Display for PublishError {
                 f,
                 "event loop: `{event}`, published by the subscriber `{subscriber}`, has {hops} events before it in its \
                  chain; EVENT_MAX_HOPS allows {max_hops}"
+            ),
+            Self::NoDelay { bus, backend } => write!(
+                f,
+                "the backend `{backend}` of the bus `{bus}` cannot publish with a delay: use `memory`, \
+                 `redis-streams` or `rabbitmq` for this bus, or wait before publishing"
             ),
             Self::Backend(failure) => fmt::Display::fmt(failure, f),
         }
@@ -373,6 +390,7 @@ impl StdError for BackendFailure {
 pub struct ShutdownError {
     limit: Duration,
     left: Vec<(String, u64)>,
+    delayed: u64,
     close: Vec<BackendFailure>,
 }
 
@@ -380,14 +398,21 @@ impl ShutdownError {
     pub(crate) fn new(
         limit: Duration,
         left: Vec<(String, u64)>,
+        delayed: u64,
         close: Vec<BackendFailure>,
     ) -> Result<(), Self> {
-        if left.is_empty() && close.is_empty() { Ok(()) } else { Err(Self { limit, left, close }) }
+        let is_complete = left.is_empty() && delayed == 0 && close.is_empty();
+        if is_complete { Ok(()) } else { Err(Self { limit, left, delayed, close }) }
     }
 
     /// How many deliveries each subscriber had not finished, by its id.
     pub fn left(&self) -> &[(String, u64)] {
         &self.left
+    }
+
+    /// How many events were lost since their delay had not passed: they waited in this process.
+    pub fn delayed(&self) -> u64 {
+        self.delayed
     }
 }
 
@@ -398,6 +423,10 @@ impl fmt::Display for ShutdownError {
             for (subscriber, count) in &self.left {
                 write!(f, " {count} for `{subscriber}`;")?;
             }
+        }
+        if self.delayed > 0 {
+            let (count, limit) = (self.delayed, self.limit);
+            write!(f, " {count} events are lost, whose delay had not passed within {limit:?};")?;
         }
         for failure in &self.close {
             write!(f, " {failure}: {}", failure.error())?;

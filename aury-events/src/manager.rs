@@ -129,7 +129,7 @@ impl EventBusManager {
         buses.iter().for_each(|bus| bus.backend().drain());
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
-        let left = if in_time { Vec::new() } else { self.unsettled() };
+        let (left, delayed) = if in_time { (Vec::new(), 0) } else { self.unsettled() };
 
         let running: Vec<_> =
             buses.iter().flat_map(|bus| std::mem::take(&mut *bus.running())).collect();
@@ -144,7 +144,7 @@ impl EventBusManager {
         }
         end(running).await;
         *is_shut_down = true;
-        ShutdownError::new(limit, left, failures)
+        ShutdownError::new(limit, left, delayed, failures)
     }
 
     /// Ends all subscriptions where they are.
@@ -154,12 +154,14 @@ impl EventBusManager {
         }
     }
 
-    /// The subscribers that hold unsettled deliveries, with the number of these.
-    fn unsettled(&self) -> Vec<(String, u64)> {
-        let subscriptions =
-            self.0.buses.iter().flat_map(|bus| bus.backend().health().subscriptions);
+    /// The subscribers that hold unsettled deliveries, with the number of these, and how many events wait for their
+    /// delay to pass.
+    fn unsettled(&self) -> (Vec<(String, u64)>, u64) {
+        let health: Vec<_> = self.0.buses.iter().map(|bus| bus.backend().health()).collect();
+        let subscriptions = health.iter().flat_map(|health| &health.subscriptions);
         let unsettled = subscriptions.filter(|subscription| subscription.in_flight > 0);
-        unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect()
+        let unsettled = unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect();
+        (unsettled, health.iter().map(|health| health.delayed).sum())
     }
 
     #[inline]

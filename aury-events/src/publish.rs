@@ -1,6 +1,6 @@
 //! From an event to the backend.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{
     Envelope, EventId, Metadata, Origin, Outgoing, Payload,
@@ -22,11 +22,12 @@ pub struct Publish<'a, E> {
     cause: Option<Cause>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
+    delay: Option<Duration>,
 }
 
 impl<'a, E: Event> Publish<'a, E> {
     pub(crate) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
-        Self { bus, event, cause: None, key: None, headers: Vec::new() }
+        Self { bus, event, cause: None, key: None, headers: Vec::new(), delay: None }
     }
 
     /// Sets a header; one of the same name is replaced.
@@ -38,6 +39,18 @@ impl<'a, E: Event> Publish<'a, E> {
     /// Sets the key of this one event, in place of [`Event::key`].
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into().into());
+        self
+    }
+
+    /// Has it delivered later: to those who listen to it when so much time has passed since [`publish`](Self::publish),
+    /// and not before.
+    ///
+    /// `Ok` of `publish` means that it waits. On `memory`, it waits in this process: it counts as in flight, so that
+    /// [`settled`](EventBus::settled) waits for it, and a shutdown too, up to its time limit; what is left over then is
+    /// lost, and [`ShutdownError`](crate::ShutdownError) says so. On `redis-streams` and `rabbitmq`, it waits on the
+    /// server and survives every process; it may come up to half a second late. `redis` offers no delay.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay).filter(|delay| !delay.is_zero());
         self
     }
 
@@ -53,7 +66,10 @@ impl<'a, E: Event> Publish<'a, E> {
     ///
     /// See [`PublishError`].
     pub async fn publish(self) -> Result<EventId, PublishError> {
-        let Self { bus, event, cause, key, headers } = self;
+        let Self { bus, event, cause, key, headers, delay } = self;
+        if delay.is_some() && !bus.backend().capabilities().delay {
+            return Err(PublishError::no_delay(bus.name(), bus.backend_name()));
+        }
         let cause = cause.or_else(Current::cause);
         check_hops::<E>(bus, cause.as_ref())?;
         let mut metadata = metadata_of(bus, &*event, cause.as_ref());
@@ -65,7 +81,7 @@ impl<'a, E: Event> Publish<'a, E> {
         }
         let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
         let origin = origin_of(cause.as_ref());
-        send(bus, Outgoing { envelope, origin, delay: None }).await
+        send(bus, Outgoing { envelope, origin, delay }).await
     }
 }
 
@@ -76,6 +92,7 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
             .field("bus", &self.bus.name())
             .field("key", &self.key)
             .field("headers", &self.headers)
+            .field("delay", &self.delay)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,8 @@ mod backpressure;
 mod buses;
 mod chains;
 mod conditions;
+mod dead_letters;
+mod delays;
 mod dynamic;
 mod failures;
 mod fan_out;

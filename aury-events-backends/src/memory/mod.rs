@@ -5,8 +5,14 @@
 //! subscribers have been served; a handler that publishes never waits (see [`Origin::Handler`]). `publish` is `Ok` when
 //! the event is in every queue, at once for an event that nobody listens to. What the process holds is gone when the
 //! process dies.
+//!
+//! An event that is published with a delay goes to those who listen when the delay has passed. Until then it counts as
+//! in flight, as what waits for another attempt does: a bus that drains waits for it. At most 65,536 of them wait; one
+//! more is refused. The latest 1024 dead letters are kept;
+//! [`Health::dropped_dead_letters`] counts those that these have pushed out.
 
 mod dead_letters;
+mod delays;
 mod line;
 mod queue;
 mod routes;
@@ -15,6 +21,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::{
     dead_letters::Ring,
+    delays::Delays,
     queue::{Queue, QueueConsumer},
     routes::Routes,
 };
@@ -32,7 +39,7 @@ use crate::{
 
 inventory::submit! { BackendFactory::new("memory", CAPABILITIES, connect) }
 
-const CAPABILITIES: Capabilities = Capabilities::NONE.patterns();
+const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     let backend = MemoryBackend::new(&connect.config);
@@ -42,7 +49,8 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
 /// The backend inside one process: see the [module](self).
 #[derive(Debug)]
 pub struct MemoryBackend {
-    routes: RwLock<Routes>,
+    routes: Arc<RwLock<Routes>>,
+    delays: Delays,
     in_flight: InFlight,
     dead_letters: Arc<Ring>,
     queue_capacity: usize,
@@ -51,9 +59,11 @@ pub struct MemoryBackend {
 impl MemoryBackend {
     /// A backend without subscribers, with queues of `config.queue_capacity` events.
     pub fn new(config: &BackendConfig) -> Self {
+        let (routes, in_flight) = (Arc::<RwLock<Routes>>::default(), InFlight::default());
         Self {
-            routes: RwLock::default(),
-            in_flight: InFlight::default(),
+            delays: Delays::new(Arc::clone(&routes), in_flight.tally()),
+            routes,
+            in_flight,
             dead_letters: Arc::default(),
             queue_capacity: config.queue_capacity,
         }
@@ -125,6 +135,11 @@ impl Backend for MemoryBackend {
         if !routes.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::closed()));
         }
+        if event.delay.is_some() {
+            drop(routes);
+            // Polled, it is in a runtime.
+            return MaybeReady::pending(async { self.delays.add(event) });
+        }
         let full = match routes.resolved(event.envelope.metadata().name()) {
             Some(queues) => offer(queues, event),
             None => {
@@ -182,6 +197,7 @@ impl Backend for MemoryBackend {
             routes.takes(Origin::Application),
             routes.queues().map(|queue| queue.health()).collect(),
         )
+        .with_delayed(self.delays.count())
         .with_dropped_dead_letters(self.dead_letters.dropped())
     }
 
@@ -190,6 +206,7 @@ impl Backend for MemoryBackend {
             for queue in self.routes_mut().close() {
                 queue.close();
             }
+            self.delays.close().await;
             Ok(())
         })
     }

@@ -12,8 +12,9 @@
 //! - *Slow subscribers.* Each has a bounded queue (`QUEUE_CAPACITY`) and loses its oldest event when one too many
 //!   comes. That is counted in [`SubscriptionHealth::dropped`](crate::SubscriptionHealth::dropped) and logged, at most
 //!   once a second.
-//! - *Retries* wait in this process and take places in the queue. *Dead letters* go to the stream
-//!   `{prefix}dead-letters`, messages that are no events included.
+//! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
+//! - *Dead letters* go to the stream `{prefix}dead-letters`, messages that are no events included. One that is replayed
+//!   goes to all processes in which its subscriber runs, by the channel `replay:{prefix}:{service}.{subscriber}:`.
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
 

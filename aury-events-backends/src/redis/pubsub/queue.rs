@@ -17,7 +17,7 @@ use super::lag::Lag;
 use crate::{
     backend::SubscriptionHealth,
     dead_letters::DeadLetter,
-    delayed::{Alarm, Delayed},
+    delayed::{Alarm, Delayed, due_after},
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
@@ -236,7 +236,7 @@ impl Settle for Queue {
         match settlement {
             Settlement::Ack => self.tally.settle(),
             Settlement::Retry { after } => {
-                let due = Instant::now() + after;
+                let due = due_after(after);
                 self.redeliver(Entry::again(delivery), |state, entry| {
                     state.delayed.add(due, entry)
                 });

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     backend::SubscriptionHealth,
     dead_letters::DeadLetter,
+    delayed::due_after,
     delivery::{Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
@@ -396,7 +397,7 @@ impl Settle for Inbox {
                 self.put_away(tag, Kept::Delayed { envelope, attempt, after })
             }
             Settlement::Retry { after } => {
-                self.redeliver(delivery, Some(Instant::now() + after));
+                self.redeliver(delivery, Some(due_after(after)));
                 MaybeReady::ready(Ok(()))
             }
             Settlement::DeadLetter(reason) => {

@@ -33,7 +33,7 @@ impl Keys {
         format!("{}:alive:{consumer}", self.prefix)
     }
 
-    /// Sorted set: what is to be delivered to a group again, by time.
+    /// Sorted set: what is to be delivered to a group again, or is published with a delay, by time.
     pub(super) fn delayed(&self) -> String {
         format!("{}:delayed", self.prefix)
     }

@@ -24,6 +24,10 @@
 //!   its process died has lost an attempt.
 //! - A retry of up to a second is waited for in place. A longer one is put aside on the server (`{prefix}:delayed`) and
 //!   comes back by the stream `{prefix}:retry:{group}`, up to a second late; it is no longer in flight meanwhile.
+//! - An event that is published with a delay is put aside in the same place, on the server, and comes to its stream up to
+//!   half a second late: to those who listen then, whichever processes have ended meanwhile.
+//! - A dead letter comes back by the stream of its group's retries, or by `{prefix}:replay:{group}` to all processes in
+//!   which its `broadcast` subscriber runs.
 //! - A stream is trimmed up to the oldest entry that some group has not acknowledged or some live `broadcast`
 //!   subscriber has not read. One that nobody ever subscribed to keeps about the latest 100,000. A group that nobody
 //!   serves any more holds up the trimming: remove its line in `{prefix}:subscribers` by `HDEL`, then the group by
@@ -101,7 +105,7 @@ use crate::{
 inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }
 
 const CAPABILITIES: Capabilities =
-    Capabilities::NONE.at_least_once().patterns().shared_work().remote();
+    Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     Box::pin(async {
@@ -288,7 +292,7 @@ impl Backend for StreamsBackend {
         if !self.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::closed()));
         }
-        match self.publisher.encode(&event.envelope) {
+        match self.publisher.encode(&event) {
             Ok(encoded) => MaybeReady::pending(self.publisher.publish(encoded)),
             Err(error) => MaybeReady::ready(Err(error)),
         }
@@ -307,7 +311,7 @@ impl Backend for StreamsBackend {
                 while !chunk.is_full() && failure.is_none() {
                     let Some(event) = events.next() else { break };
                     let encoded = match self.takes(event.origin) {
-                        true => self.publisher.encode(&event.envelope),
+                        true => self.publisher.encode(&event),
                         false => Err(BackendError::closed()),
                     };
                     match encoded {
