@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use aury_events::{DeadLetter, EventBus, prelude::*};
@@ -214,8 +214,6 @@ async fn a_letter_stays_where_its_subscriber_has_left_and_the_others_are_replaye
     let error = bus.dead_letters().replay_all().await.unwrap_err();
     assert_eq!(error.to_string(), "could not replay 1 of 2 dead letters on the bus `default`");
     in_time(bus.settled()).await;
-    let mut entries = log.sorted();
-    entries.dedup();
     assert_eq!(log.entries().iter().filter(|it| **it == "leaves").count(), 1);
     assert_eq!(log.entries().iter().filter(|it| **it == "stays").count(), 2);
     assert_eq!(letters(&bus).await.len(), 2);
@@ -233,5 +231,4 @@ async fn a_replay_on_a_bus_that_was_shut_down_is_refused_and_the_letter_stays() 
     manager.shutdown().await.unwrap();
     assert!(letter.replay().await.is_err());
     assert_eq!(letters(&bus).await.len(), 1);
-    tokio::time::sleep(Duration::from_secs(1)).await;
 }

@@ -15,6 +15,7 @@ use redis::{
     Cmd, FromRedisValue, RedisError, Value,
     streams::{StreamId, StreamRangeReply},
 };
+use tokio::time::{Instant, sleep};
 
 use super::{
     codec::Codec,
@@ -53,10 +54,15 @@ pub(crate) struct DeadLetters {
 
 /// How a letter comes back to its subscriber.
 pub(crate) trait Replay: fmt::Debug + Send + Sync {
-    /// The script that does it, in one step of the server. Its first key is the stream of letters, its first argument
-    /// the id of the letter. It gives 1 when the letter has been handed over and removed, 0 when it was not there, and
-    /// -1 when nobody is there to take it.
-    fn script(&self, letters: &str, id: &str, subscriber: &str) -> Cmd;
+    /// The script that does it, for the letter of that id in the stream `letters`. It gives 1 when the letter has been
+    /// handed over and removed, 0 when it was not there, -1 when nobody is there to take it, and 2 when it is under way
+    /// to somebody who removes it within the limit.
+    fn script(&self, letters: &str, id: &str, subscriber: &str, limit: Duration) -> Cmd;
+
+    /// The command that tells how many listen to what is under way to a subscriber, as its second value.
+    fn listeners(&self, _subscriber: &str) -> Option<Cmd> {
+        None
+    }
 }
 
 /// A message that is no event.
@@ -144,6 +150,60 @@ impl DeadLetters {
         self.link.run(operation, self.limit, send).await
     }
 
+    /// Removes a letter that has been handed over.
+    pub(crate) async fn remove(&self, id: &str) -> Result<bool, BackendError> {
+        let mut delete = redis::cmd("XDEL");
+        delete.arg(&*self.key).arg(id);
+        let operation = || format!("remove a dead letter from {}", self.key);
+        Ok(self.command(&delete, operation).await? != Value::Int(0))
+    }
+
+    /// Waits until a letter that is under way has been removed by who has taken it.
+    async fn taken(&self, id: &str, operation: impl Fn() -> String) -> Result<bool, BackendError> {
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&*self.key).arg(id).arg(id);
+        let mut wait = Duration::from_millis(2);
+        let deadline = Instant::now() + self.limit;
+        while Instant::now() < deadline {
+            if self.command(&range, &operation).await? == Value::Array(Vec::new()) {
+                return Ok(true);
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_millis(50));
+        }
+        Ok(false)
+    }
+
+    async fn replay(
+        self,
+        id: String,
+        subscriber: Arc<str>,
+        name: EventName,
+    ) -> Result<bool, BackendError> {
+        let operation = || format!("replay {name} to {subscriber}");
+        let not_subscribed = || BackendError::not_subscribed(Arc::clone(&subscriber));
+        let script = self.replay.script(&self.key, &id, &subscriber, self.limit);
+        match self.command(&script, operation).await? {
+            Value::Int(0) => return Ok(false),
+            Value::Int(1) => return Ok(true),
+            Value::Int(2) => {}
+            _ => return Err(not_subscribed()),
+        }
+        if self.taken(&id, operation).await? {
+            return Ok(true);
+        }
+        let listeners = match self.replay.listeners(&subscriber) {
+            Some(listeners) => self.command(&listeners, operation).await?,
+            None => Value::Nil,
+        };
+        match listeners {
+            Value::Array(count) if count.get(1) != Some(&Value::Int(0)) => {
+                Err(BackendError::timed_out(operation(), self.limit))
+            }
+            _ => Err(not_subscribed()),
+        }
+    }
+
     /// Reads the letters of these subscribers that are there now.
     pub(crate) async fn read(
         &self,
@@ -201,27 +261,14 @@ impl DeadLetters {
 
 impl DeadLetterStore for DeadLetters {
     fn replay(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
-        let (letters, subscriber) = (self.clone(), Arc::clone(&letter.subscriber));
-        let replay = self.replay.script(&self.key, letter.token(), &subscriber);
         let name = letter.envelope.metadata().name().clone();
-        Box::pin(async move {
-            let operation = || format!("replay {name} to {subscriber}");
-            match letters.command(&replay, operation).await? {
-                Value::Int(1) => Ok(true),
-                Value::Int(0) => Ok(false),
-                _ => Err(BackendError::not_subscribed(Arc::clone(&subscriber))),
-            }
-        })
+        let (id, subscriber) = (letter.token().to_owned(), Arc::clone(&letter.subscriber));
+        Box::pin(self.clone().replay(id, subscriber, name))
     }
 
     fn purge(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
-        let letters = self.clone();
-        let mut delete = redis::cmd("XDEL");
-        delete.arg(&*self.key).arg(letter.token());
-        Box::pin(async move {
-            let operation = || format!("remove a dead letter from {}", letters.key);
-            Ok(letters.command(&delete, operation).await? != Value::Int(0))
-        })
+        let (letters, id) = (self.clone(), letter.token().to_owned());
+        Box::pin(async move { letters.remove(&id).await })
     }
 }
 

@@ -14,7 +14,8 @@
 //!   once a second.
 //! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
 //! - *Dead letters* go to the stream `{prefix}dead-letters`, messages that are no events included. One that is replayed
-//!   goes to all processes in which its subscriber runs, by the channel `replay:{prefix}:{service}.{subscriber}:`.
+//!   goes to all processes in which its subscriber runs, by the channel `replay:{prefix}:{service}.{subscriber}:`, and is
+//!   removed when one of them has taken it.
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
 
@@ -46,13 +47,13 @@ use tokio::{
 use self::{
     queue::{Queue, QueueConsumer},
     replay::{ByChannel, replay_channel},
-    subscriptions::Subscriptions,
+    subscriptions::{Subscriptions, ToStore},
     topics::{Status, channel},
 };
 use super::{
     codec::Codec,
     connection::RedisClient,
-    dead_letters::{DeadLetters, Undecodable},
+    dead_letters::DeadLetters,
     link::{Commands, Link},
 };
 use crate::{
@@ -89,7 +90,7 @@ pub struct PubSubBackend {
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
     intake: Intake,
-    /// What looks after the connections and stores undecodable messages.
+    /// What looks after the connections and the store of dead letters.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -113,7 +114,7 @@ impl PubSubBackend {
         let dead_letters = Arc::new(dead_letters);
         let in_flight = InFlight::default();
         let storing = Arc::new(in_flight.tally());
-        let (subscriptions, undecodable) =
+        let (subscriptions, storable) =
             Subscriptions::new(config.key_prefix.clone(), codec.clone(), Arc::clone(&storing));
         let subscriptions = Arc::new(subscriptions);
         let left = deadline.saturating_duration_since(Instant::now());
@@ -122,7 +123,7 @@ impl PubSubBackend {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&commands).supervise());
         tasks.spawn(Arc::clone(&listening).supervise());
-        tasks.spawn(store(undecodable, Arc::clone(&dead_letters), storing));
+        tasks.spawn(store(storable, Arc::clone(&dead_letters), storing));
         Ok(Self {
             prefix: config.key_prefix.clone(),
             codec,
@@ -195,16 +196,26 @@ async fn confirmed(mut status: watch::Receiver<Status>) -> Status {
     said.map_or(Status::Unconfirmed, |status| status.clone())
 }
 
-/// Stores what could not be decoded, one after the other.
+/// Stores what could not be decoded and removes what was taken back, one after the other.
 async fn store(
-    mut undecodable: mpsc::Receiver<Undecodable>,
+    mut storable: mpsc::Receiver<ToStore>,
     dead_letters: Arc<DeadLetters>,
     storing: Arc<Tally>,
 ) {
-    while let Some(letter) = undecodable.recv().await {
-        if let Err(error) = dead_letters.store_undecodable(&letter).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(event = %letter.name, error, "an undecodable message is lost");
+    while let Some(order) = storable.recv().await {
+        match order {
+            ToStore::Undecodable(letter) => {
+                if let Err(error) = dead_letters.store_undecodable(&letter).await {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(event = %letter.name, error, "an undecodable message is lost");
+                }
+            }
+            ToStore::Replayed(id) => {
+                if let Err(error) = dead_letters.remove(&id).await {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(letter = id, error, "a replayed dead letter is still there");
+                }
+            }
         }
         storing.settle();
     }

@@ -96,17 +96,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event, at the cost of the oldest one if there is no place for it. Never waits.
-    pub(super) fn add(&self, envelope: Envelope) {
+    /// Adds an event, at the cost of the oldest one if there is no place for it. Never waits. Gives whether there is a
+    /// taker for it.
+    pub(super) fn add(&self, envelope: Envelope) -> bool {
         let mut state = self.state();
         if state.intake != Intake::Open {
-            return;
+            return false;
         }
         self.tally.accept();
         state.fresh.push_back(envelope);
         if state.is_within_capacity() {
             wake(state);
-            return;
+            return true;
         }
         let dropped = state.fresh.pop_front();
         let report = state.lag.count(Instant::now());
@@ -120,6 +121,7 @@ impl Queue {
                 "the subscriber is too slow: its oldest events are dropped"
             );
         }
+        true
     }
 
     fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::{
     memo::Memo,
     queue::Queue,
+    replay::parts,
     topics::{Kind, Plan, Status, Targets, Topics},
 };
 use crate::{
@@ -25,8 +26,16 @@ use crate::{
     },
 };
 
-/// How many undecodable messages may wait until they are stored.
-const UNDECODABLE_WAITING: usize = 256;
+/// How much may wait until it is stored.
+const STORING: usize = 256;
+
+/// What is to be done in the store of dead letters.
+pub(super) enum ToStore {
+    /// A message is no event.
+    Undecodable(Undecodable),
+    /// The letter of that id has been taken back by its subscriber.
+    Replayed(String),
+}
 
 /// All subscriptions of this process on one bus.
 pub(super) struct Subscriptions {
@@ -37,21 +46,21 @@ pub(super) struct Subscriptions {
     changed: Arc<Notify>,
     is_draining: AtomicBool,
     memo: Mutex<Memo>,
-    undecodable: mpsc::Sender<Undecodable>,
-    /// Counts the undecodable messages that are not stored yet.
+    to_store: mpsc::Sender<ToStore>,
+    /// Counts what is not stored yet.
     storing: Arc<Tally>,
 }
 
 impl Subscriptions {
-    /// No subscriptions yet, and what cannot be decoded.
+    /// No subscriptions yet, and what is to be stored.
     ///
     /// Whoever stores the latter settles each with `storing`.
     pub(super) fn new(
         prefix: String,
         codec: Codec,
         storing: Arc<Tally>,
-    ) -> (Self, mpsc::Receiver<Undecodable>) {
-        let (undecodable, to_store) = mpsc::channel(UNDECODABLE_WAITING);
+    ) -> (Self, mpsc::Receiver<ToStore>) {
+        let (to_store, storable) = mpsc::channel(STORING);
         let subscriptions = Self {
             prefix,
             codec,
@@ -59,10 +68,10 @@ impl Subscriptions {
             changed: Arc::default(),
             is_draining: AtomicBool::new(false),
             memo: Mutex::default(),
-            undecodable,
+            to_store,
             storing,
         };
-        (subscriptions, to_store)
+        (subscriptions, storable)
     }
 
     fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -88,7 +97,7 @@ impl Subscriptions {
         status
     }
 
-    /// Takes in nothing from now on but what is replayed.
+    /// Takes in nothing from now on.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, SeqCst);
     }
@@ -112,7 +121,7 @@ impl Subscriptions {
         };
         let Some(targets) = targets else {
             return if kind == Kind::Channel {
-                self.take_replayed(channel, message)
+                self.take_replayed(channel, &message)
             };
         };
         if self.is_draining.load(SeqCst) {
@@ -127,18 +136,33 @@ impl Subscriptions {
         }
     }
 
-    /// Takes what was a dead letter, also while the bus drains: it is one no more, so it cannot be turned away.
-    fn take_replayed(&self, channel: &[u8], message: Vec<u8>) {
-        let Some(targets) = self.topics().targets(Kind::Replay, channel) else { return };
+    /// Takes a dead letter back. While the bus drains, it stays one.
+    fn take_replayed(&self, channel: &[u8], message: &[u8]) {
+        let targets = self.topics().targets(Kind::Replay, channel);
+        let (Some(targets), Some((id, message))) = (targets, parts(message)) else { return };
+        if self.is_draining.load(SeqCst) {
+            return;
+        }
+        // In flight until it is removed.
+        self.storing.accept();
+        let Ok(place) = self.to_store.try_reserve() else { return self.storing.settle() };
         let name = match targets.first() {
             Some((Topic::Event(name), _)) => name.clone(),
             // An event says itself what it is.
             _ => EventName::from_static("unknown"),
         };
         let queues = targets.iter().map(|(_, queue)| queue);
-        match self.codec.decode(&message, &name) {
-            Ok(envelope) => queues.for_each(|queue| queue.add(envelope.clone())),
-            Err(error) => self.report(queues, &name, &message, &error.to_string()),
+        let is_taken = match self.codec.decode(message, &name) {
+            Ok(envelope) => queues.fold(false, |taken, queue| queue.add(envelope.clone()) | taken),
+            Err(error) => {
+                self.report(queues, &name, message, &error.to_string());
+                true
+            }
+        };
+        if is_taken {
+            place.send(ToStore::Replayed(id.to_owned()));
+        } else {
+            self.storing.settle();
         }
     }
 
@@ -214,7 +238,7 @@ impl Subscriptions {
                 reason: reason.to_owned(),
             };
             self.storing.accept();
-            let is_kept = self.undecodable.try_send(letter).is_ok();
+            let is_kept = self.to_store.try_send(ToStore::Undecodable(letter)).is_ok();
             if !is_kept {
                 self.storing.settle();
             }

@@ -1,6 +1,6 @@
 //! Back to a subscriber that failed: the stream that its group reads its retries from, or one of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 
@@ -20,7 +20,7 @@ pub(super) struct ByStream {
 }
 
 impl Replay for ByStream {
-    fn script(&self, letters: &str, id: &str, subscriber: &str) -> Cmd {
+    fn script(&self, letters: &str, id: &str, subscriber: &str, _: Duration) -> Cmd {
         let (keys, group) = (&self.keys, group_name(&self.service, subscriber));
         let mut replay = redis::cmd("EVAL");
         replay.arg(REPLAY).arg(4).arg(letters).arg(keys.retry(&group)).arg(keys.replay(&group));
