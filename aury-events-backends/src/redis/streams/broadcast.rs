@@ -152,7 +152,13 @@ impl Broadcast {
                 self.positions()[number].1 = last.id.to_string();
             }
             for entry in entries {
-                self.shared.receive(&self.inbox, number, &positions[number].0, entry, 1);
+                let letter = entry.letter();
+                let stream = &positions[number].0;
+                let is_taken = self.shared.receive(&self.inbox, number, stream, entry, 1);
+                // What fails here leaves a letter that has been replayed, which does less harm than none.
+                if let Some(letter) = letter.filter(|_| is_taken) {
+                    let _ = self.shared.dead_letters.remove(&letter).await;
+                }
             }
         }
         Ok(found)

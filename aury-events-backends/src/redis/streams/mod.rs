@@ -27,7 +27,7 @@
 //! - An event that is published with a delay is put aside in the same place, on the server, and comes to its stream up to
 //!   half a second late: to those who listen then, whichever processes have ended meanwhile.
 //! - A dead letter comes back by the stream of its group's retries, or by `{prefix}:replay:{group}` to all processes in
-//!   which its `broadcast` subscriber runs.
+//!   which its `broadcast` subscriber runs; it is removed then when one of them has taken it.
 //! - A stream is trimmed up to the oldest entry that some group has not acknowledged or some live `broadcast`
 //!   subscriber has not read. One that nobody ever subscribed to keeps about the latest 100,000. A group that nobody
 //!   serves any more holds up the trimming: remove its line in `{prefix}:subscribers` by `HDEL`, then the group by

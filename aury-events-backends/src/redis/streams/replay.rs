@@ -20,12 +20,13 @@ pub(super) struct ByStream {
 }
 
 impl Replay for ByStream {
-    fn script(&self, letters: &str, id: &str, subscriber: &str, _: Duration) -> Cmd {
+    fn script(&self, letters: &str, id: &str, subscriber: &str, limit: Duration) -> Cmd {
         let (keys, group) = (&self.keys, group_name(&self.service, subscriber));
         let mut replay = redis::cmd("EVAL");
-        replay.arg(REPLAY).arg(4).arg(letters).arg(keys.retry(&group)).arg(keys.replay(&group));
-        replay.arg(keys.replayed_to(&group));
+        replay.arg(REPLAY).arg(5).arg(letters).arg(keys.retry(&group)).arg(keys.replay(&group));
+        replay.arg(keys.replayed_to(&group)).arg(format!("{letters}:{id}"));
         replay.arg(id).arg(&group).arg(keys.alive("")).arg(UNREAD);
+        replay.arg((limit.as_millis() as u64).max(1));
         replay
     }
 }

@@ -39,7 +39,8 @@ impl Shared {
         self.min_idle / 4
     }
 
-    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter.
+    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter. Gives
+    /// whether the subscriber has it now.
     pub(super) fn receive(
         &self,
         inbox: &Arc<Inbox>,
@@ -47,10 +48,10 @@ impl Shared {
         stream: &Stream,
         mut entry: Entry,
         count: u32,
-    ) {
+    ) -> bool {
         let place = Place { stream: number, id: entry.id };
         if inbox.holds(place) {
-            return;
+            return true;
         }
         if entry.is_deleted() {
             return inbox.take_in_broken(place, None);
@@ -70,7 +71,7 @@ impl Shared {
                 let name = stream.event.clone().unwrap_or(EventName::from_static("unknown"));
                 let subscriber = Arc::clone(&inbox.subscriber);
                 let letter = Box::new(Undecodable { name, raw, subscriber, reason });
-                inbox.take_in_broken(place, Some(Kept::Broken(letter)));
+                inbox.take_in_broken(place, Some(Kept::Broken(letter)))
             }
         }
     }

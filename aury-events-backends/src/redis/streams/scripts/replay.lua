@@ -1,9 +1,12 @@
--- Puts the event of a dead letter where its subscriber finds it, and removes the letter.
+-- Puts the event of a dead letter where its subscriber finds it, and removes the letter; or has that removed by the
+-- `broadcast` subscriber who takes it.
 --
 -- KEYS  dead letters, stream that the group reads again, stream that the broadcast subscriber reads again, those who
---       read the latter
--- ARGV  id of the letter, group, what signs of life begin with, how many replayed events are kept for a broadcast
--- Gives 1 when that is done, 0 when the letter is not there, -1 when there is no such subscriber.
+--       read the latter, string that expires: the letter is under way
+-- ARGV  id of the letter, group, what signs of life begin with, how many replayed events are kept for a broadcast, how
+--       long it may be under way in milliseconds
+-- Gives 1 when that is done, 2 when it is under way, 0 when it is not there or somebody else has sent it, -1 when there
+-- is no such subscriber.
 
 local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
 if not entry then
@@ -44,8 +47,12 @@ local function has_reader()
 end
 
 if has_reader() then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', message, 'attempt', 1)
+  if not redis.call('SET', KEYS[5], 1, 'NX', 'PX', ARGV[5]) then
+    return 0
+  end
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', message, 'letter', ARGV[1])
   redis.call('EXPIRE', KEYS[3], 86400)
+  return 2
 elseif has_group() then
   redis.call('XADD', KEYS[2], '*', 'event', message, 'attempt', 1)
 else
