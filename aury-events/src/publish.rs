@@ -139,16 +139,22 @@ fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Me
     }
 }
 
-/// Hands an event to the bus's backend.
+/// Hands an event to the bus's backend, at once: what is left to be awaited holds the outcome, not the event.
 #[inline]
-pub(crate) async fn send(bus: &EventBus, outgoing: Outgoing) -> Result<EventId, PublishError> {
+pub(crate) fn send(
+    bus: &EventBus,
+    outgoing: Outgoing,
+) -> impl Future<Output = Result<EventId, PublishError>> + Send {
     let id = outgoing.envelope.metadata().id();
-    let published = match bus.backend().publish(outgoing).now() {
-        Ok(published) => published,
-        Err(pending) => pending.await,
-    };
-    match published {
-        Ok(()) => Ok(id),
-        Err(error) => Err(PublishError::from_backend(error, bus.name())),
+    let published = bus.backend().publish(outgoing).now();
+    async move {
+        let published = match published {
+            Ok(published) => published,
+            Err(pending) => pending.await,
+        };
+        match published {
+            Ok(()) => Ok(id),
+            Err(error) => Err(PublishError::from_backend(error, bus.name())),
+        }
     }
 }

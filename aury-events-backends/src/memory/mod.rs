@@ -78,6 +78,12 @@ impl MemoryBackend {
         self.routes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cold]
+    fn publish_later(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        // Polled, it is in a runtime.
+        MaybeReady::pending(async { self.delays.add(event) })
+    }
+
     /// Waits for a place in the queues that were full, one after the other: the event is in all others already.
     async fn publish_when_free(&self, full: Full) -> Result<(), BackendError> {
         let adding: Vec<_> = full
@@ -137,8 +143,7 @@ impl Backend for MemoryBackend {
         }
         if event.delay.is_some() {
             drop(routes);
-            // Polled, it is in a runtime.
-            return MaybeReady::pending(async { self.delays.add(event) });
+            return self.publish_later(event);
         }
         let full = match routes.resolved(event.envelope.metadata().name()) {
             Some(queues) => offer(queues, event),
