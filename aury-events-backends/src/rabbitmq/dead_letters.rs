@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use lapin::{
@@ -15,6 +16,7 @@ use lapin::{
     protocol::AMQPSoftError,
     types::FieldTable,
 };
+use tokio::time::{Instant, sleep};
 
 use super::{
     link::Link,
@@ -33,6 +35,9 @@ use crate::{
 
 /// How many letters are read at a time.
 const PAGE: usize = 256;
+
+/// How long letters that are given back may take to be there again.
+const RETURN: Duration = Duration::from_millis(500);
 
 /// The name of what is no event and did not come by the name of one.
 const UNKNOWN: EventName = EventName::from_static("unknown");
@@ -143,26 +148,32 @@ impl Held {
             let dead = &self.queues.dead;
             BackendError::other(format!("remove a dead letter from {dead}"), error)
         })?;
-        self.wait_until_seen().await
+        self.count().await.map(drop)
     }
 
     /// Gives back what was not removed, and waits until it is there again.
     async fn give_back(&self) -> Result<(), BackendError> {
         let left: Vec<_> = self.messages().drain().map(|(_, it)| it.delivery_tag).collect();
-        for tag in left {
+        for tag in &left {
             let options = BasicNackOptions { multiple: false, requeue: true };
-            let returned = self.channel.basic_nack(tag, options).await;
+            let returned = self.channel.basic_nack(*tag, options).await;
             returned.map_err(|error| BackendError::other("return dead letters", error))?;
         }
-        self.wait_until_seen().await
+        // A quorum queue takes them back in its own time. Somebody else may take them meanwhile.
+        let deadline = Instant::now() + RETURN;
+        while self.count().await? < left.len() && Instant::now() < deadline {
+            sleep(RETURN / 100).await;
+        }
+        Ok(())
     }
 
-    /// Acknowledgements are not answered; what is asked after them is.
-    async fn wait_until_seen(&self) -> Result<(), BackendError> {
+    /// How many messages nobody holds. Acknowledgements are not answered; this is, after them.
+    async fn count(&self) -> Result<usize, BackendError> {
         let dead = &self.queues.dead;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let seen = self.channel.queue_declare(dead.clone(), passive, FieldTable::default()).await;
-        seen.map(drop).map_err(|error| BackendError::other(format!("look at {dead}"), error))
+        let seen = seen.map_err(|error| BackendError::other(format!("look at {dead}"), error))?;
+        Ok(seen.message_count() as usize)
     }
 }
 
@@ -244,9 +255,9 @@ impl Store {
             }
         }
         let opened = self.letters.open(&self.queues).await?;
-        let Some(Open { held, left }) = opened else { return Ok(None) };
-        for _ in 0..left {
-            let Some(message) = held.get().await? else { break };
+        let Some(Open { held, .. }) = opened else { return Ok(None) };
+        // Not only as many as the queue says that it has: a quorum queue counts late.
+        while let Some(message) = held.get().await? {
             let its_token = message::token(&message);
             if its_token == token {
                 return Ok(Some(Found { held, message, is_being_read: false }));
