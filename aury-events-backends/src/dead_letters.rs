@@ -177,3 +177,17 @@ impl fmt::Display for DeadLetterReason {
         }
     }
 }
+
+/// The longest reason that a broker is given to keep, in bytes.
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+const MAX_REASON: usize = 4 * 1024;
+
+/// The first part of a reason, cut between two characters.
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+pub(crate) fn shortened_reason(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}

@@ -32,6 +32,8 @@ pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+mod stage;
 
 #[doc(inline)]
 pub use crate::{

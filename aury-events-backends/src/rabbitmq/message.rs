@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::names::Then;
 use crate::{
     config::BackendConfig,
+    dead_letters::shortened_reason,
     envelope::{
         Envelope,
         wire::{AttributeValue, Codec, Hint, WireError},
@@ -41,9 +42,6 @@ pub(super) const WAIT: &str = "aury-wait";
 const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Where a queue has dead-lettered a message by itself, and why.
 const DEATHS: &str = "x-death";
-
-/// The longest reason that a dead letter holds, in bytes.
-const MAX_REASON: usize = 4 * 1024;
 
 /// AMQP 0-9-1's `delivery-mode` of a message that outlives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -239,7 +237,7 @@ impl Message {
             text(&self.headers(), ROUTING_KEY).unwrap_or(self.routing_key.as_str()).to_owned();
         let mut letter = self.with_headers([
             (SUBSCRIBER, AMQPValue::LongString(subscriber.into())),
-            (REASON, AMQPValue::LongString(shortened(reason).into())),
+            (REASON, AMQPValue::LongString(shortened_reason(reason).into())),
             (ATTEMPTS, AMQPValue::LongLongInt(attempts.into())),
             (ROUTING_KEY, AMQPValue::LongString(came_as.into())),
             (TIME, AMQPValue::LongLongInt(millis as i64)),
@@ -364,13 +362,4 @@ fn text<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The first part of a text, cut between two characters.
-fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_REASON);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -56,10 +56,7 @@ mod topology;
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -92,6 +89,7 @@ use crate::{
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
+    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("rabbitmq", CAPABILITIES, connect) }
@@ -127,7 +125,7 @@ pub struct RabbitMqBackend {
     subscriptions: Arc<Subscriptions>,
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
-    stage: AtomicU8,
+    stage: Stage,
     tasks: Mutex<Tasks>,
 }
 
@@ -138,11 +136,6 @@ struct Tasks {
     /// What keeps subscriptions alive; they end by themselves.
     subscriptions: JoinSet<()>,
 }
-
-/// The stages of a backend's life.
-const OPEN: u8 = 0;
-const DRAINING: u8 = 1;
-const CLOSED: u8 = 2;
 
 impl RabbitMqBackend {
     /// Connects to the broker at `config.url`, waiting up to `config.connect_timeout` for one that is late, and declares
@@ -202,7 +195,7 @@ impl RabbitMqBackend {
             subscriptions,
             dead_letters,
             in_flight: InFlight::default(),
-            stage: AtomicU8::new(OPEN),
+            stage: Stage::default(),
             tasks: Mutex::new(tasks),
         })
     }
@@ -211,17 +204,9 @@ impl RabbitMqBackend {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn takes(&self, origin: Origin) -> bool {
-        match self.stage.load(SeqCst) {
-            OPEN => true,
-            DRAINING => origin == Origin::Handler,
-            _ => false,
-        }
-    }
-
     /// The message of an event, and who is to publish it.
     fn message(&self, event: &Outgoing) -> Result<(Message, &Publisher), BackendError> {
-        if !self.takes(event.origin) {
+        if !self.stage.takes(event.origin) {
             return Err(BackendError::closed());
         }
         let Names { exchange, waiting, .. } = &self.topology.names;
@@ -279,7 +264,7 @@ impl RabbitMqBackend {
     }
 
     async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
-        if !self.takes(Origin::Application) {
+        if !self.stage.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
         let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency } = spec;
@@ -380,19 +365,19 @@ impl Backend for RabbitMqBackend {
     }
 
     fn drain(&self) {
-        self.stage.fetch_max(DRAINING, SeqCst);
+        self.stage.drain();
         self.subscriptions.advance(Intake::Cancelled);
     }
 
     fn health(&self) -> Health {
         let problem = self.publishing.problem().or_else(|| self.consuming.problem());
-        let is_up = self.takes(Origin::Application) && problem.is_none();
+        let is_up = self.stage.takes(Origin::Application) && problem.is_none();
         Health::new(is_up, self.subscriptions.health()).with_problem(problem.map(Arc::from))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
-            self.stage.fetch_max(CLOSED, SeqCst);
+            self.stage.close();
             let Tasks { mut lasting, mut subscriptions } = std::mem::take(&mut *self.tasks());
             for (stage, limit) in [(Intake::Cancelled, HANDING_OUT), (Intake::Closed, LAST_WORDS)] {
                 self.subscriptions.advance(stage);

@@ -1,6 +1,6 @@
 //! One subscription, kept alive: a channel, its queue and its consumer, made again whenever one of them is lost.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use lapin::{
@@ -24,7 +24,7 @@ use crate::{
     backoff::Backoff,
     config::ExchangeType,
     envelope::{EventName, Topic},
-    error::BackendError,
+    error::{BackendError, WithCauses},
     maybe_ready::BoxFuture,
 };
 
@@ -155,7 +155,7 @@ impl Subscription {
                     Err(error) => error.into_inner(),
                 }
             };
-            let text = chain(&error);
+            let text = WithCauses(&error).to_string();
             if !self.link.is_blocked() && said.as_ref() != Some(&text) {
                 tracing::warn!(
                     bus = &*self.desk.bus,
@@ -256,7 +256,7 @@ impl Subscription {
                 }
             }
             Err(error) => {
-                let reason = format!("the message is no event: {}", chain(&error));
+                let reason = format!("the message is no event: {}", WithCauses(&error));
                 tracing::error!(
                     bus = &*desk.bus,
                     subscriber = &*inbox.subscriber,
@@ -290,14 +290,4 @@ impl Subscription {
 /// Whether a routing key is the name of an event of the topic.
 fn is_named(topic: &Topic, routing_key: &str) -> bool {
     EventName::parse(routing_key).is_ok_and(|name| topic.matches(&name))
-}
-
-/// An error with its chain of causes.
-fn chain(error: &dyn Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::BackendConfig,
-    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore, shortened_reason},
     envelope::{Envelope, EventName, Metadata, Payload},
     error::BackendError,
     maybe_ready::BoxFuture,
@@ -34,9 +34,6 @@ const MAX_LETTERS: usize = 10_000;
 
 /// How many are read at a time.
 const PAGE: usize = 100;
-
-/// The longest reason that is kept, in bytes.
-const MAX_REASON: usize = 4 * 1024;
 
 /// How much of an undecodable message is kept, in bytes.
 pub(crate) const MAX_RAW: usize = 64 * 1024;
@@ -130,7 +127,7 @@ impl DeadLetters {
             .arg("subscriber")
             .arg(subscriber)
             .arg("reason")
-            .arg(shortened(reason));
+            .arg(shortened_reason(reason));
         entry.arg("attempts").arg(attempts).arg("time").arg(millis);
         entry
     }
@@ -306,13 +303,4 @@ impl DeadLetterReader for Reader {
     fn next_page(&mut self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
         Box::pin(self.next())
     }
-}
-
-/// The first part of a text, cut between two characters.
-fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_REASON);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

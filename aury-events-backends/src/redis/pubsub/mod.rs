@@ -30,10 +30,7 @@ mod topics;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -64,6 +61,7 @@ use crate::{
     in_flight::{InFlight, Tally},
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
+    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("redis", CAPABILITIES, connect) }
@@ -89,7 +87,7 @@ pub struct PubSubBackend {
     subscriptions: Arc<Subscriptions>,
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
-    intake: Intake,
+    stage: Stage,
     /// What looks after the connections and the store of dead letters.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -135,7 +133,7 @@ impl PubSubBackend {
             subscriptions,
             dead_letters,
             in_flight,
-            intake: Intake::default(),
+            stage: Stage::default(),
             tasks: Mutex::new(tasks),
         })
     }
@@ -145,7 +143,7 @@ impl PubSubBackend {
         &self,
         Outgoing { envelope, origin, .. }: &Outgoing,
     ) -> Result<(Cmd, usize), BackendError> {
-        if !self.intake.takes(*origin) {
+        if !self.stage.takes(*origin) {
             return Err(BackendError::closed());
         }
         let message = self.codec.encode(envelope)?;
@@ -157,7 +155,7 @@ impl PubSubBackend {
     }
 
     async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
-        if !self.intake.takes(Origin::Application) {
+        if !self.stage.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
         let SubscriptionSpec { subscriber, topic, service, .. } = spec;
@@ -221,28 +219,6 @@ async fn store(
     }
 }
 
-/// Whose events are taken.
-#[derive(Debug, Default)]
-struct Intake(AtomicU8);
-
-impl Intake {
-    const DRAINING: u8 = 1;
-    const CLOSED: u8 = 2;
-
-    fn takes(&self, origin: Origin) -> bool {
-        match self.0.load(SeqCst) {
-            0 => true,
-            Self::DRAINING => origin == Origin::Handler,
-            _ => false,
-        }
-    }
-
-    /// Goes on to a later stage.
-    fn advance(&self, stage: u8) {
-        self.0.fetch_max(stage, SeqCst);
-    }
-}
-
 impl Backend for PubSubBackend {
     fn capabilities(&self) -> Capabilities {
         CAPABILITIES
@@ -289,12 +265,12 @@ impl Backend for PubSubBackend {
     }
 
     fn drain(&self) {
-        self.intake.advance(Intake::DRAINING);
+        self.stage.drain();
         self.subscriptions.drain();
     }
 
     fn health(&self) -> Health {
-        let is_up = self.intake.takes(Origin::Application)
+        let is_up = self.stage.takes(Origin::Application)
             && self.commands.is_up()
             && self.listening.is_up();
         Health::new(is_up, self.subscriptions.health())
@@ -302,7 +278,7 @@ impl Backend for PubSubBackend {
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
-            self.intake.advance(Intake::CLOSED);
+            self.stage.close();
             self.subscriptions.close();
             self.commands.close();
             self.listening.close();

@@ -58,10 +58,7 @@ mod shared;
 mod subscription;
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU8, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -100,6 +97,7 @@ use crate::{
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
+    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }
@@ -144,20 +142,12 @@ pub struct StreamsBackend {
     publisher: Arc<Publisher>,
     config: BackendConfig,
     in_flight: InFlight,
-    stage: AtomicU8,
+    stage: Stage,
     subscriptions: Arc<RwLock<Vec<Arc<Subscription>>>>,
     /// One task per subscription, which ends when that has been left in order.
     subscribed: Mutex<JoinSet<()>>,
     /// What runs until the end.
     upkeep: Mutex<JoinSet<()>>,
-}
-
-/// The stages of a backend's life, in [`StreamsBackend::stage`].
-mod stage {
-    pub(super) const OPEN: u8 = 0;
-    /// What handlers publish is still taken.
-    pub(super) const DRAINING: u8 = 1;
-    pub(super) const CLOSED: u8 = 2;
 }
 
 impl StreamsBackend {
@@ -202,19 +192,11 @@ impl StreamsBackend {
             publisher,
             config,
             in_flight: InFlight::default(),
-            stage: AtomicU8::new(stage::OPEN),
+            stage: Stage::default(),
             subscriptions,
             subscribed: Mutex::default(),
             upkeep: Mutex::new(upkeep),
         })
-    }
-
-    fn takes(&self, origin: Origin) -> bool {
-        match self.stage.load(SeqCst) {
-            stage::OPEN => true,
-            stage::DRAINING => origin == Origin::Handler,
-            _ => false,
-        }
     }
 
     fn subscribed(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -289,7 +271,7 @@ impl Backend for StreamsBackend {
     }
 
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
-        if !self.takes(event.origin) {
+        if !self.stage.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::closed()));
         }
         match self.publisher.encode(&event) {
@@ -310,7 +292,7 @@ impl Backend for StreamsBackend {
                 let mut failure = None;
                 while !chunk.is_full() && failure.is_none() {
                     let Some(event) = events.next() else { break };
-                    let encoded = match self.takes(event.origin) {
+                    let encoded = match self.stage.takes(event.origin) {
                         true => self.publisher.encode(&event),
                         false => Err(BackendError::closed()),
                     };
@@ -340,7 +322,7 @@ impl Backend for StreamsBackend {
         spec: SubscriptionSpec,
     ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
         Box::pin(async move {
-            if !self.takes(Origin::Application) {
+            if !self.stage.takes(Origin::Application) {
                 return Err(BackendError::closed());
             }
             let operation = format!("subscribe {} to {}", spec.subscriber, spec.topic);
@@ -350,7 +332,7 @@ impl Backend for StreamsBackend {
             subscription.inbox.set_live(true);
             let consumer = StreamConsumer::new(Arc::clone(&subscription.inbox));
             let mut subscribed = self.subscribed();
-            if !self.takes(Origin::Application) {
+            if !self.stage.takes(Origin::Application) {
                 return Err(BackendError::closed());
             }
             while subscribed.try_join_next().is_some() {}
@@ -375,7 +357,7 @@ impl Backend for StreamsBackend {
     /// Reads nothing more; what has been read is handed out. What is published from now on, by handlers or other
     /// processes, stays on the server for the other processes or the next start.
     fn drain(&self) {
-        self.stage.fetch_max(stage::DRAINING, SeqCst);
+        self.stage.drain();
         for subscription in self.all_subscriptions() {
             subscription.inbox.advance(Intake::Draining);
         }
@@ -384,7 +366,7 @@ impl Backend for StreamsBackend {
     fn health(&self) -> Health {
         let subscriptions = self.all_subscriptions();
         let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
-        let is_up = self.takes(Origin::Application) && self.shared.server.is_up();
+        let is_up = self.stage.takes(Origin::Application) && self.shared.server.is_up();
         Health::new(is_up, running.map(|it| it.inbox.health()).collect())
     }
 
@@ -392,7 +374,7 @@ impl Backend for StreamsBackend {
     /// processes. A server that does not answer is then given up.
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
-            self.stage.store(stage::CLOSED, SeqCst);
+            self.stage.close();
             let mut subscribed = std::mem::take(&mut *self.subscribed());
             let in_order = self.end_all(&mut subscribed).await;
             subscribed.shutdown().await;
