@@ -17,6 +17,7 @@ use crate::{
     extract::States,
     global,
     manager::{EventBusManager, ManagerCore},
+    middleware::{Chain, Middleware},
     startup::{self, Plan, Problem, StartError},
     subscriber::SubscriberEntry,
 };
@@ -33,6 +34,7 @@ const MAX_HOPS: u16 = 64;
 pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
+    middleware: Chain,
     service: Option<String>,
     source: Option<String>,
     max_hops: Option<u16>,
@@ -50,6 +52,12 @@ impl EventBusManagerBuilder {
     /// Gives a value that subscribers take as [`State<T>`](crate::State): one of each type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.add(value);
+        self
+    }
+
+    /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.add(middleware);
         self
     }
 
@@ -184,6 +192,7 @@ impl EventBusManagerBuilder {
             source,
             max_hops: self.max_hops.unwrap_or(MAX_HOPS),
             states: self.states,
+            middleware: self.middleware,
             catalogue,
             is_shut_down: tokio::sync::Mutex::default(),
         }))

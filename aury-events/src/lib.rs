@@ -15,6 +15,7 @@ mod failure;
 mod global;
 mod location;
 mod manager;
+mod middleware;
 mod publish;
 mod startup;
 mod subscriber;
@@ -39,13 +40,14 @@ pub use crate::{
     global::{bus, default_bus, init_from_env, publish},
     location::Location,
     manager::EventBusManager,
+    middleware::{Middleware, Next},
     publish::Publish,
     startup::{Place, Problem, StartError},
     subscription::{EventHandler, Subscription},
 };
 #[doc(inline)]
 pub use aury_events_backends::{
-    BackendError, DeadLetter, EventId, EventName, Health, Metadata, SubscriptionHealth,
+    BackendError, BoxFuture, DeadLetter, EventId, EventName, Health, Metadata, SubscriptionHealth,
     config::{ExchangeType, Format, QueueType},
     envelope::{DecodeError, EncodeError, TraceContext, TraceId},
 };

@@ -12,6 +12,7 @@ use crate::{
     error::{BackendFailure, ShutdownError, UnknownBus},
     event::Event,
     extract::States,
+    middleware::{Chain, Middleware},
     subscription::Running,
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct ManagerCore {
     pub(crate) source: &'static str,
     pub(crate) max_hops: u16,
     pub(crate) states: States,
+    pub(crate) middleware: Chain,
     pub(crate) catalogue: Catalogue,
     /// Whether everything has been shut down; held while that goes on.
     pub(crate) is_shut_down: tokio::sync::Mutex<bool>,
@@ -167,6 +169,10 @@ impl EventBusManager {
 
     pub(crate) fn max_hops(&self) -> u16 {
         self.0.max_hops
+    }
+
+    pub(crate) fn middleware(&self) -> &[Arc<dyn Middleware>] {
+        self.0.middleware.as_slice()
     }
 
     pub(crate) fn states(&self) -> &States {

@@ -10,6 +10,7 @@ mod failures;
 mod fan_out;
 mod load;
 mod metadata;
+mod middleware;
 mod parameters;
 mod policies;
 mod process;

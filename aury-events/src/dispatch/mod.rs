@@ -4,6 +4,8 @@
 //! boxed once at start. Nothing is allocated per delivery, and nothing that a handler does reaches another
 //! subscription: its error and its panic end here.
 
+mod around;
+mod attempt;
 mod handler;
 mod lanes;
 mod panic;
@@ -17,7 +19,8 @@ use tokio::{task::JoinSet, time};
 
 pub(crate) use self::handler::Handler;
 use self::{
-    handler::HandlerError,
+    around::Around,
+    attempt::Failed,
     lanes::{InLanes, Lanes},
     retry::Verdict,
     source::{Alone, Shared, Source},
@@ -83,23 +86,24 @@ async fn serve_all<H: Handler, S: Source + 'static>(
 /// Serves what a source gives, one delivery after the other.
 async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
     let options = handler.options();
+    let around = Around::of(info);
     let dispatch = async {
         let mut taken = 0;
         while let Some(mut delivery) = source.next().await {
             let settlement = loop {
-                // Decoding may run code of the application, and so may panic, as a handler may.
-                let input = panic::catch(|| decode::<H>(&delivery));
+                // Decoding and the condition are code of the application, and may panic as a handler may.
+                let input = panic::catch(|| attempt::input(handler, &delivery));
                 Current::begin(delivery);
                 let handled = match input {
-                    Ok(input) => {
-                        let handling = panic::catch_in(handle(handler, input));
-                        match options.timeout {
-                            None => handling.await,
-                            Some(limit) => time::timeout(limit, handling)
-                                .await
-                                .unwrap_or_else(|_| Err(DeadLetterReason::TimedOut(limit).into())),
+                    Ok(Some(input)) => {
+                        let handling = || panic::catch_in(attempt::call(handler, input));
+                        match &around {
+                            None => handling().await,
+                            Some(around) => around.call(Box::pin(handling())).await,
                         }
                     }
+                    // Its condition turns the event down.
+                    Ok(None) => Ok(()),
                     Err(failed) => Err(failed),
                 };
                 delivery = Current::end();
@@ -123,37 +127,6 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
         }
     };
     Current::scope(Arc::clone(info), dispatch).await;
-}
-
-/// Why an attempt failed.
-#[derive(Debug)]
-struct Failed {
-    reason: DeadLetterReason,
-    /// Trying again would not help, so says the subscriber.
-    is_final: bool,
-}
-
-impl From<DeadLetterReason> for Failed {
-    fn from(reason: DeadLetterReason) -> Self {
-        Self { reason, is_final: false }
-    }
-}
-
-fn decode<H: Handler>(delivery: &Delivery) -> Result<H::Input, Failed> {
-    let input = H::Input::from_envelope(delivery.envelope());
-    input.map_err(|error| DeadLetterReason::Undecodable(error).into())
-}
-
-/// Calls the handler. An event that its condition turns down is done with.
-async fn handle<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
-    if handler.accepts(&input) {
-        let handled = handler.call(input).await;
-        handled.map_err(|HandlerError { source, is_final }| Failed {
-            reason: DeadLetterReason::Failed(source),
-            is_final,
-        })?;
-    }
-    Ok(())
 }
 
 /// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,

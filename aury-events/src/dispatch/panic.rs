@@ -10,7 +10,7 @@ use std::{
 
 use aury_events_backends::DeadLetterReason;
 
-use super::Failed;
+use super::attempt::Failed;
 
 /// Calls `f`; a panic in it is the reason for which it failed.
 ///
@@ -25,9 +25,9 @@ pub(super) fn catch<T>(f: impl FnOnce() -> Result<T, Failed>) -> Result<T, Faile
 }
 
 /// Runs a future to its end; a panic in it is the reason for which it failed.
-pub(super) async fn catch_in(
-    future: impl Future<Output = Result<(), Failed>>,
-) -> Result<(), Failed> {
+pub(super) async fn catch_in<T>(
+    future: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch(|| Ok(future.as_mut().poll(cx))) {
         Ok(poll) => poll,

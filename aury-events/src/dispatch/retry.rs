@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use aury_events_backends::DeadLetterReason;
 
-use super::Failed;
+use super::attempt::Failed;
 use crate::failure::{Decision, Failure};
 
 /// How often an event is tried, and how long the waits between the attempts are.
