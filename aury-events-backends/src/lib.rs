@@ -8,6 +8,7 @@
 //!   promises ([`Capabilities`]);
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
+//! - [`idempotency`]: the memory of subscribers that handle an event once only;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
 //! - [`memory`]: the backend inside one process, and the model for the others;
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
@@ -20,6 +21,7 @@ mod delayed;
 pub mod delivery;
 pub mod envelope;
 pub mod error;
+pub mod idempotency;
 pub mod in_flight;
 pub mod maybe_ready;
 pub mod memory;
@@ -36,6 +38,7 @@ pub use crate::{
     delivery::{Cancel, Consumer, DeadLetter, DeadLetterReason, Delivery, Settle, Settlement},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
+    idempotency::IdempotencyStore,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::BackendFactory,

@@ -123,12 +123,24 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `timeout = "30s"` | how long an attempt may take; one that takes longer has failed | none |
 /// | `concurrency = 16` | how many events this subscriber handles at a time in one process | 1 |
 /// | `ordered` | with `concurrency`: events with one key run in order, different keys in parallel | off |
+/// | `idempotent` | skip an event that this subscriber has handled with success, see below | off |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
 /// | `broadcast` | every process gets every event, as for a cache, instead of one process per service | off |
 /// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
 ///
 /// **Durations** are a whole number and a unit, `"500ms"`, `"2s"`, `"1m"` or `"1h"`, and at most a
 /// year.
+///
+/// # Once only: `idempotent`
+///
+/// A backend with delivery at least once may deliver an event again, and a publisher may send a copy of it, with the
+/// same id. A subscriber that is `idempotent` skips what it has handled with success. It is marked after that: when the
+/// process dies in between, the event comes again and is handled again.
+///
+/// Where that is remembered is said by the builder's `idempotency`: in the process by default, or on a Redis server for
+/// all processes of the service. While it cannot be asked, the subscriber handles nothing: its events are tried again
+/// every two seconds, whatever `retry` says, and each of these times counts as an attempt. An event that was handled
+/// but could not be marked is done with all the same; the log says so.
 ///
 /// # Options of `retry`
 ///

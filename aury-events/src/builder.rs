@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aury_events_backends::{BackendFactory, registry::Connect};
+use aury_events_backends::{
+    BackendFactory, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
+};
 use once_cell::sync::Lazy;
 
 use crate::{
@@ -35,6 +37,7 @@ pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
     middleware: Chain,
+    idempotency: Option<Box<dyn IdempotencyStore>>,
     service: Option<String>,
     source: Option<String>,
     max_hops: Option<u16>,
@@ -58,6 +61,13 @@ impl EventBusManagerBuilder {
     /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.add(middleware);
+        self
+    }
+
+    /// Sets where `idempotent` subscribers remember what they have handled: see [`IdempotencyStore`]. Default: in this
+    /// process, the latest 65,536 events of each subscriber.
+    pub fn idempotency(mut self, store: impl IdempotencyStore) -> Self {
+        self.idempotency = Some(Box::new(store));
         self
     }
 
@@ -193,6 +203,7 @@ impl EventBusManagerBuilder {
             max_hops: self.max_hops.unwrap_or(MAX_HOPS),
             states: self.states,
             middleware: self.middleware,
+            idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
             is_shut_down: tokio::sync::Mutex::default(),
         }))

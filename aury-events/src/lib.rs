@@ -45,11 +45,16 @@ pub use crate::{
     startup::{Place, Problem, StartError},
     subscription::{EventHandler, Subscription},
 };
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use aury_events_backends::redis::RedisIdempotency;
 #[doc(inline)]
 pub use aury_events_backends::{
-    BackendError, BoxFuture, DeadLetter, EventId, EventName, Health, Metadata, SubscriptionHealth,
+    BackendError, BoxFuture, DeadLetter, EventId, EventName, Health, IdempotencyStore, Metadata,
+    SubscriptionHealth,
     config::{ExchangeType, Format, QueueType},
     envelope::{DecodeError, EncodeError, TraceContext, TraceId},
+    idempotency::{IdempotencyKey, MemoryIdempotency},
 };
 #[doc(inline)]
 pub use aury_events_macros::{Event, subscribe};

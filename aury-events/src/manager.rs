@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{Health, InFlight};
+use aury_events_backends::{Health, IdempotencyStore, InFlight};
 use tokio::time::timeout;
 
 use crate::{
@@ -32,6 +32,7 @@ pub(crate) struct ManagerCore {
     pub(crate) max_hops: u16,
     pub(crate) states: States,
     pub(crate) middleware: Chain,
+    pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
     /// Whether everything has been shut down; held while that goes on.
     pub(crate) is_shut_down: tokio::sync::Mutex<bool>,
@@ -173,6 +174,10 @@ impl EventBusManager {
 
     pub(crate) fn middleware(&self) -> &[Arc<dyn Middleware>] {
         self.0.middleware.as_slice()
+    }
+
+    pub(crate) fn idempotency(&self) -> &dyn IdempotencyStore {
+        &*self.0.idempotency
     }
 
     pub(crate) fn states(&self) -> &States {

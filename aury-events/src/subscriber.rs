@@ -95,6 +95,7 @@ pub struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: usize,
     pub(crate) ordered: bool,
+    pub(crate) idempotent: bool,
 }
 
 impl Options {
@@ -108,6 +109,7 @@ impl Options {
             timeout: None,
             concurrency: 1,
             ordered: false,
+            idempotent: false,
         }
     }
 
@@ -150,6 +152,13 @@ impl Options {
     #[must_use]
     pub const fn ordered(mut self) -> Self {
         self.ordered = true;
+        self
+    }
+
+    /// Skips an event that it has handled before.
+    #[must_use]
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
         self
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     any_event::AnyEvent,
     bus::EventBus,
     context::Context,
-    dispatch::{FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
+    dispatch::{Claims, FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
     event::Event,
     subscriber::Options,
 };
@@ -19,11 +19,12 @@ use crate::{
 pub(crate) struct SubscriptionInfo {
     id: Arc<str>,
     bus: EventBus,
+    claims: Claims,
 }
 
 impl SubscriptionInfo {
     pub(crate) fn new(id: Arc<str>, bus: EventBus) -> Self {
-        Self { id, bus }
+        Self { id, bus, claims: Claims::default() }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -32,6 +33,11 @@ impl SubscriptionInfo {
 
     pub(crate) fn bus(&self) -> &EventBus {
         &self.bus
+    }
+
+    /// What an idempotent subscriber is handling now.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
     }
 }
 

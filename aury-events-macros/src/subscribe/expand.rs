@@ -80,11 +80,12 @@ impl Subscriber {
         let retry = self.retry.as_ref().map(|retry| self.retry(retry));
         let timeout = self.timeout.map(|limit| quote!(.timeout(#limit)));
         let concurrency = self.concurrency();
+        let idempotent = self.idempotent.then(|| quote!(.idempotent()));
         let durable = self.durable.then(|| quote!(.durable()));
         let broadcast = self.broadcast.then(|| quote!(.broadcast()));
         quote! {
             #krate::__private::Options::new()
-                #retry #timeout #concurrency #durable #broadcast
+                #retry #timeout #concurrency #idempotent #durable #broadcast
         }
     }
 

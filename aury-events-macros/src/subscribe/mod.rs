@@ -32,6 +32,7 @@ struct Subscriber {
     retry_if: Option<Expr>,
     timeout: Option<Millis>,
     concurrency: Concurrency,
+    idempotent: bool,
     durable: bool,
     broadcast: bool,
 }

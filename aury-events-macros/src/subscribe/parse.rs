@@ -39,6 +39,8 @@ pub(super) fn parse(
     let retry_if = options.function("retry_if", "|error| error.is_timeout()");
     let timeout = options.duration("timeout", "30s", timeout);
     let concurrency = concurrency(&mut options, is_pattern);
+    check_broadcast(&options);
+    let idempotent = options.flag("idempotent").is_some();
     let durable = options.flag("durable").is_some();
     let broadcast = options.flag("broadcast").is_some();
     let krate = options.krate();
@@ -70,9 +72,20 @@ pub(super) fn parse(
         retry_if,
         timeout,
         concurrency,
+        idempotent,
         durable,
         broadcast,
     })
+}
+
+fn check_broadcast(options: &Options<'_>) {
+    if options.has("broadcast") {
+        options.contradict(
+            "idempotent",
+            "every process handles what is `broadcast`, whatever another has handled: \
+             leave one of the two out",
+        );
+    }
 }
 
 fn timeout(limit: Millis) -> Verdict {
@@ -340,7 +353,7 @@ mod tests {
                 "a bus's name is in lower case: write \"domain\"",
                 "unknown option `retyr`: did you mean `retry`?\n\
                  valid options: `bus`, `name`, `when`, `pattern`, `retry`, `retry_if`, `timeout`, \
-                 `concurrency`, `ordered`, `durable`, `broadcast`, `crate`",
+                 `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \

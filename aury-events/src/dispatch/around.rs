@@ -8,26 +8,34 @@ use std::{
     },
 };
 
-use aury_events_backends::{BoxFuture, DeadLetterReason};
+use aury_events_backends::{BoxFuture, DeadLetterReason, idempotency::IdempotencyKey};
 
-use super::{attempt::Failed, panic};
+use super::{attempt::Failed, once::once, panic};
 use crate::{
     context::Context,
     error::BoxError,
     middleware::{Middleware, Next},
+    subscriber::Options,
     subscription::SubscriptionInfo,
 };
 
 /// What is around the handler of a subscription.
 pub(super) struct Around<'a> {
+    info: &'a SubscriptionInfo,
     middleware: &'a [Arc<dyn Middleware>],
+    is_idempotent: bool,
 }
 
 impl<'a> Around<'a> {
     /// `None` when there is nothing around it.
-    pub(super) fn of(info: &'a SubscriptionInfo) -> Option<Self> {
+    pub(super) fn of(info: &'a SubscriptionInfo, options: &Options) -> Option<Self> {
         let middleware = info.bus().manager().middleware();
-        (!middleware.is_empty()).then_some(Self { middleware })
+        let is_idempotent = options.idempotent;
+        (is_idempotent || !middleware.is_empty()).then_some(Self {
+            info,
+            middleware,
+            is_idempotent,
+        })
     }
 
     /// Calls the handler from within all that is around it.
@@ -35,27 +43,44 @@ impl<'a> Around<'a> {
         &'b self,
         handling: BoxFuture<'b, Result<(), Failed>>,
     ) -> BoxFuture<'b, Result<(), Failed>> {
-        Box::pin(panic::catch_in(self.within_middleware(handling)))
+        Box::pin(panic::catch_in(async {
+            let context = Context::current().expect("an event is being handled");
+            let handling = async {
+                match self.middleware {
+                    [] => handling.await,
+                    middleware => within(middleware, &context, handling).await,
+                }
+            };
+            if self.is_idempotent {
+                let manager = context.manager();
+                let (service, subscriber) = (manager.service(), self.info.id());
+                let key = IdempotencyKey::new(service, subscriber, context.metadata());
+                once(&key, manager.idempotency(), self.info.claims(), handling).await
+            } else {
+                handling.await
+            }
+        }))
     }
+}
 
-    async fn within_middleware(
-        &self,
-        handling: BoxFuture<'_, Result<(), Failed>>,
-    ) -> Result<(), Failed> {
-        let context = Context::current().expect("an event is being handled");
-        let is_final = AtomicBool::new(false);
-        let handler = async {
-            handling.await.map_err(|failed| {
-                is_final.store(failed.is_final, Relaxed);
-                Ended::error_of(failed.reason)
-            })
-        };
-        let handled = Next::new(&context, self.middleware, Box::pin(handler)).run().await;
-        handled.map_err(|error| Failed {
-            reason: Ended::reason_of(error),
-            is_final: is_final.load(Relaxed),
+/// Calls a handler from within the middleware.
+async fn within(
+    middleware: &[Arc<dyn Middleware>],
+    context: &Context,
+    handling: BoxFuture<'_, Result<(), Failed>>,
+) -> Result<(), Failed> {
+    let is_final = AtomicBool::new(false);
+    let handler = async {
+        handling.await.map_err(|failed| {
+            is_final.store(failed.is_final, Relaxed);
+            Ended::error_of(failed.reason)
         })
-    }
+    };
+    let handled = Next::new(context, middleware, Box::pin(handler)).run().await;
+    handled.map_err(|error| Failed {
+        reason: Ended::reason_of(error),
+        is_final: is_final.load(Relaxed),
+    })
 }
 
 /// How a handler ended without an error of its own, as the error that a middleware sees.

@@ -8,6 +8,7 @@ mod around;
 mod attempt;
 mod handler;
 mod lanes;
+mod once;
 mod panic;
 mod retry;
 mod source;
@@ -17,7 +18,6 @@ use std::{sync::Arc, time::Duration};
 use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
 use tokio::{task::JoinSet, time};
 
-pub(crate) use self::handler::Handler;
 use self::{
     around::Around,
     attempt::Failed,
@@ -25,6 +25,7 @@ use self::{
     retry::Verdict,
     source::{Alone, Shared, Source},
 };
+pub(crate) use self::{handler::Handler, once::Claims};
 pub use self::{
     handler::{FromEnvelope, HandlerResult, IntoHandlerResult, retry_if},
     retry::Retry,
@@ -86,7 +87,7 @@ async fn serve_all<H: Handler, S: Source + 'static>(
 /// Serves what a source gives, one delivery after the other.
 async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
     let options = handler.options();
-    let around = Around::of(info);
+    let around = Around::of(info, &options);
     let dispatch = async {
         let mut taken = 0;
         while let Some(mut delivery) = source.next().await {
