@@ -122,6 +122,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `retry_if = MailError::is_transient` | a closure or the path of a `fn(&E) -> bool` over the function's error: other errors are not retried | every error |
 /// | `timeout = "30s"` | how long an attempt may take; one that takes longer has failed | none |
 /// | `concurrency = 16` | how many events this subscriber handles at a time in one process | 1 |
+/// | `batch = 100`, `batch(max = 100, wait = "50ms")` | take up to so many events at a time, of which the first waits so long for more, see below | one by one |
 /// | `ordered` | with `concurrency`: events with one key run in order, different keys in parallel | off |
 /// | `idempotent` | skip an event that this subscriber has handled with success, see below | off |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
@@ -130,6 +131,24 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///
 /// **Durations** are a whole number and a unit, `"500ms"`, `"2s"`, `"1m"` or `"1h"`, and at most a
 /// year.
+///
+/// # Many at a time: `batch`
+///
+/// The first parameter is then `&[Arc<E>]`, `Vec<Arc<E>>` or `Vec<E>`. A batch is handled when it has `max` events
+/// (2 to 10,000, 100 unless written), or when its first event has waited for `wait` (`"50ms"` unless written); shutdown
+/// waits for no more events. It is settled as a whole: all of its events are done with, or, when the function fails, each
+/// is tried again as `retry` says of its own attempts, with whatever events there are then, or becomes a dead letter.
+/// An event that cannot be decoded, or that `when` turns down, is not part of it. `timeout` is for a batch, and
+/// `concurrency` says how many batches are handled at a time; `ordered`, `idempotent` and `pattern` do not go with it.
+///
+/// `Context` is that of one of the events: of the first, or of one that has more events before it in its chain.
+///
+/// ```ignore
+/// #[subscribe(batch(max = 500, wait = "200ms"), retry = 3)]
+/// async fn index(events: &[Arc<OrderCreated>], State(search): State<Search>) -> Result<(), SearchError> {
+///     search.add_all(events).await
+/// }
+/// ```
 ///
 /// # Once only: `idempotent`
 ///

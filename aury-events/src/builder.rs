@@ -205,6 +205,7 @@ impl EventBusManagerBuilder {
             middleware: self.middleware,
             idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
+            is_draining: tokio::sync::watch::Sender::default(),
             is_shut_down: tokio::sync::Mutex::default(),
         }))
     }

@@ -258,7 +258,7 @@ impl EventBus {
     ) -> Result<(), BackendFailure> {
         let mut spec =
             SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
-        spec.concurrency = entry.options.concurrency;
+        spec.concurrency = entry.options.deliveries_at_a_time();
         if entry.options.broadcast {
             spec = spec.broadcast();
         }

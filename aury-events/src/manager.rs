@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{Health, IdempotencyStore, InFlight};
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     builder::EventBusManagerBuilder,
@@ -34,6 +34,8 @@ pub(crate) struct ManagerCore {
     pub(crate) middleware: Chain,
     pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
+    /// Whether shutdown has begun.
+    pub(crate) is_draining: watch::Sender<bool>,
     /// Whether everything has been shut down; held while that goes on.
     pub(crate) is_shut_down: tokio::sync::Mutex<bool>,
 }
@@ -121,6 +123,7 @@ impl EventBusManager {
         let buses = &self.0.buses;
         let limit = buses.iter().map(BusCore::shutdown_timeout).max().unwrap_or_default();
         buses.iter().for_each(|bus| bus.backend().drain());
+        self.0.is_draining.send_replace(true);
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
         let left = if in_time { Vec::new() } else { self.unsettled() };
@@ -158,6 +161,11 @@ impl EventBusManager {
 
     pub(crate) fn buses(&self) -> &[BusCore] {
         &self.0.buses
+    }
+
+    /// Whether shutdown has begun.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.0.is_draining.subscribe()
     }
 
     pub(crate) fn service(&self) -> &Arc<str> {

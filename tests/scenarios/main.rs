@@ -2,6 +2,7 @@
 
 mod any_event;
 mod backpressure;
+mod batches;
 mod buses;
 mod chains;
 mod conditions;

@@ -10,9 +10,10 @@ use syn::{
 
 use super::{
     Subscriber, Topic,
+    batch::batch,
     concurrency::concurrency,
     condition::condition,
-    parameter::{Input, extractor, input, is_unit},
+    parameter::{Input, batch_input, extractor, input, is_unit},
     retry::retry,
 };
 use crate::{
@@ -33,11 +34,13 @@ pub(super) fn parse(
     let bus = options.string("bus", "domain", name::bus_name);
     let name = options.string("name", "send-order-mail", name::subscriber_name);
     let when = options.function("when", "|event| event.amount > 100.0");
+    let is_batch = options.has("batch");
     let is_pattern = options.has("pattern");
     let pattern = options.string("pattern", "order.*", name::pattern);
     let retry = retry(&mut options);
     let retry_if = options.function("retry_if", "|error| error.is_timeout()");
     let timeout = options.duration("timeout", "30s", timeout);
+    let batch = batch(&mut options);
     let concurrency = concurrency(&mut options, is_pattern);
     check_broadcast(&options);
     let idempotent = options.flag("idempotent").is_some();
@@ -54,6 +57,7 @@ pub(super) fn parse(
         errors.keep(no_errors_to_tell_apart(retry_if.as_ref()));
     }
     let mut parameters = errors.keep(parameters(&signature))?.into_iter();
+    let input = if is_batch { batch_input } else { input };
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
     let topic = errors.keep(topic(input?, is_pattern.then_some(pattern)))??;
@@ -72,6 +76,7 @@ pub(super) fn parse(
         retry_if,
         timeout,
         concurrency,
+        batch,
         idempotent,
         durable,
         broadcast,
@@ -353,7 +358,7 @@ mod tests {
                 "a bus's name is in lower case: write \"domain\"",
                 "unknown option `retyr`: did you mean `retry`?\n\
                  valid options: `bus`, `name`, `when`, `pattern`, `retry`, `retry_if`, `timeout`, \
-                 `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
+                 `batch`, `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \

@@ -28,12 +28,12 @@ impl From<HandlerError> for Failed {
 }
 
 /// What the handler takes, if it wants the event.
-pub(super) fn input<H: Handler>(
-    handler: &H,
+pub(super) fn input<I: FromEnvelope>(
+    accepts: impl FnOnce(&I) -> bool,
     delivery: &Delivery,
-) -> Result<Option<H::Input>, Failed> {
-    match H::Input::from_envelope(delivery.envelope()) {
-        Ok(input) => Ok(handler.accepts(&input).then_some(input)),
+) -> Result<Option<I>, Failed> {
+    match I::from_envelope(delivery.envelope()) {
+        Ok(input) => Ok(accepts(&input).then_some(input)),
         Err(error) => Err(DeadLetterReason::Undecodable(error).into()),
     }
 }
@@ -46,7 +46,11 @@ pub(super) async fn call<H: Handler>(handler: &H, input: H::Input) -> Result<(),
     }
 }
 
-async fn in_time(limit: Duration, call: impl Future<Output = HandlerResult>) -> Result<(), Failed> {
+/// Waits for a handler, that long.
+pub(super) async fn in_time(
+    limit: Duration,
+    call: impl Future<Output = HandlerResult>,
+) -> Result<(), Failed> {
     match time::timeout(limit, call).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(DeadLetterReason::TimedOut(limit).into()),

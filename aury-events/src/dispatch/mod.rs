@@ -6,6 +6,7 @@
 
 mod around;
 mod attempt;
+mod batch;
 mod handler;
 mod lanes;
 mod once;
@@ -25,7 +26,11 @@ use self::{
     retry::Verdict,
     source::{Alone, Shared, Source},
 };
-pub(crate) use self::{handler::Handler, once::Claims};
+pub(crate) use self::{
+    batch::{BatchHandler, run as run_batches},
+    handler::Handler,
+    once::Claims,
+};
 pub use self::{
     handler::{FromEnvelope, HandlerResult, IntoHandlerResult, retry_if},
     retry::Retry,
@@ -93,7 +98,8 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
         while let Some(mut delivery) = source.next().await {
             let settlement = loop {
                 // Decoding and the condition are code of the application, and may panic as a handler may.
-                let input = panic::catch(|| attempt::input(handler, &delivery));
+                let input =
+                    panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery));
                 Current::begin(delivery);
                 let handled = match input {
                     Ok(Some(input)) => {
@@ -147,9 +153,7 @@ async fn after_failure(
             delivery.count_attempt();
             None
         }
-        Verdict::Retry { after } => Some(Settlement::Retry { after }),
-        Verdict::DeadLetter => Some(Settlement::DeadLetter(failed.reason)),
-        Verdict::Discard => Some(Settlement::Ack),
+        verdict => Some(verdict.settlement(failed.reason)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use aury_events_backends::DeadLetterReason;
+use aury_events_backends::{DeadLetterReason, Settlement};
 
 use super::attempt::Failed;
 use crate::failure::{Decision, Failure};
@@ -29,6 +29,17 @@ pub(super) enum Verdict {
     Retry { after: Duration },
     DeadLetter,
     Discard,
+}
+
+impl Verdict {
+    /// The settlement by which the backend carries it out.
+    pub(super) fn settlement(self, reason: DeadLetterReason) -> Settlement {
+        match self {
+            Self::Retry { after } => Settlement::Retry { after },
+            Self::DeadLetter => Settlement::DeadLetter(reason),
+            Self::Discard => Settlement::Ack,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
