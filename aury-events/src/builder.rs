@@ -11,6 +11,7 @@ use crate::{
     DEFAULT_BUS,
     bus::BusCore,
     catalogue::Catalogue,
+    circuit_breaker::{Breakers, CircuitBreaker},
     config::{
         BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
         check_source, check_subscribers,
@@ -37,6 +38,8 @@ pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
     middleware: Chain,
+    breakers: Breakers,
+    breaker_problems: Vec<ConfigProblem>,
     idempotency: Option<Box<dyn IdempotencyStore>>,
     service: Option<String>,
     source: Option<String>,
@@ -61,6 +64,14 @@ impl EventBusManagerBuilder {
     /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.add(middleware);
+        self
+    }
+
+    /// Has subscribers pause that keep failing: those whose ids these globs select, as in
+    /// [`subscribers`](Self::subscribers). Of several that select one, the first counts.
+    pub fn circuit_breaker(mut self, globs: impl AsRef<str>, breaker: CircuitBreaker) -> Self {
+        self.breaker_problems.extend(check_subscribers(globs.as_ref()).err());
+        self.breakers.add(globs.as_ref(), breaker);
         self
     }
 
@@ -116,6 +127,7 @@ impl EventBusManagerBuilder {
         problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));
         problems.extend(self.source.iter().filter_map(|uri| check_source(uri).err()));
         problems.extend(self.subscribers.iter().filter_map(|globs| check_subscribers(globs).err()));
+        problems.append(&mut self.breaker_problems);
         if self.from_env {
             problems.extend(self.apply(Environment::from_process()));
         }
@@ -203,6 +215,7 @@ impl EventBusManagerBuilder {
             max_hops: self.max_hops.unwrap_or(MAX_HOPS),
             states: self.states,
             middleware: self.middleware,
+            breakers: self.breakers,
             idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
             is_draining: tokio::sync::watch::Sender::default(),

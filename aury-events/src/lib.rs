@@ -4,6 +4,7 @@ mod any_event;
 mod builder;
 mod bus;
 mod catalogue;
+mod circuit_breaker;
 mod config;
 mod context;
 mod dead_letters;
@@ -17,6 +18,7 @@ mod location;
 mod manager;
 mod middleware;
 mod publish;
+mod receipt;
 mod startup;
 mod subscriber;
 mod subscription;
@@ -27,6 +29,7 @@ pub use crate::{
     builder::EventBusManagerBuilder,
     bus::{DEFAULT_BUS, EventBus},
     catalogue::{Catalogue, EventInfo, SubscriberInfo},
+    circuit_breaker::CircuitBreaker,
     config::{BusConfig, ConfigProblem},
     context::{Context, trace_id},
     dead_letters::DeadLetters,
@@ -42,6 +45,7 @@ pub use crate::{
     manager::EventBusManager,
     middleware::{Middleware, Next},
     publish::Publish,
+    receipt::Receipt,
     startup::{Place, Problem, StartError},
     subscription::{EventHandler, Subscription},
 };

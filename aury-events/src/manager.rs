@@ -9,6 +9,7 @@ use crate::{
     builder::EventBusManagerBuilder,
     bus::{BusCore, EventBus},
     catalogue::Catalogue,
+    circuit_breaker::{Breaker, Breakers},
     error::{BackendFailure, ShutdownError, UnknownBus},
     event::Event,
     extract::States,
@@ -32,6 +33,7 @@ pub(crate) struct ManagerCore {
     pub(crate) max_hops: u16,
     pub(crate) states: States,
     pub(crate) middleware: Chain,
+    pub(crate) breakers: Breakers,
     pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
     /// Whether shutdown has begun.
@@ -139,6 +141,10 @@ impl EventBusManager {
                 failures.push(BackendFailure::new("close the connections", bus.name(), error));
             }
         }
+        running
+            .iter()
+            .filter_map(|subscription| subscription.info.breaker())
+            .for_each(Breaker::end);
         end(running).await;
         *is_shut_down = true;
         ShutdownError::new(limit, left, failures)
@@ -182,6 +188,10 @@ impl EventBusManager {
 
     pub(crate) fn middleware(&self) -> &[Arc<dyn Middleware>] {
         self.0.middleware.as_slice()
+    }
+
+    pub(crate) fn breakers(&self) -> &Breakers {
+        &self.0.breakers
     }
 
     pub(crate) fn idempotency(&self) -> &dyn IdempotencyStore {

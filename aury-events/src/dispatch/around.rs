@@ -10,8 +10,13 @@ use std::{
 
 use aury_events_backends::{BoxFuture, DeadLetterReason, idempotency::IdempotencyKey};
 
-use super::{attempt::Failed, once::once, panic};
+use super::{
+    attempt::Failed,
+    once::{Done, once},
+    panic,
+};
 use crate::{
+    circuit_breaker::{Breaker, Sign},
     context::Context,
     error::BoxError,
     middleware::{Middleware, Next},
@@ -24,6 +29,7 @@ pub(super) struct Around<'a> {
     info: &'a SubscriptionInfo,
     middleware: &'a [Arc<dyn Middleware>],
     is_idempotent: bool,
+    breaker: Option<&'a Breaker>,
 }
 
 impl<'a> Around<'a> {
@@ -31,11 +37,20 @@ impl<'a> Around<'a> {
     pub(super) fn of(info: &'a SubscriptionInfo, options: &Options) -> Option<Self> {
         let middleware = info.bus().manager().middleware();
         let is_idempotent = options.idempotent;
-        (is_idempotent || !middleware.is_empty()).then_some(Self {
-            info,
-            middleware,
-            is_idempotent,
-        })
+        let breaker = info.breaker();
+        let is_some = is_idempotent || breaker.is_some() || !middleware.is_empty();
+        is_some.then_some(Self { info, middleware, is_idempotent, breaker })
+    }
+
+    /// Takes note that the handler is not called.
+    pub(super) fn pass(&self) {
+        self.note(Sign::None);
+    }
+
+    fn note(&self, sign: Sign) {
+        if let Some(breaker) = self.breaker {
+            breaker.note(sign);
+        }
     }
 
     /// Calls the handler from within all that is around it.
@@ -43,23 +58,34 @@ impl<'a> Around<'a> {
         &'b self,
         handling: BoxFuture<'b, Result<(), Failed>>,
     ) -> BoxFuture<'b, Result<(), Failed>> {
-        Box::pin(panic::catch_in(async {
-            let context = Context::current().expect("an event is being handled");
-            let handling = async {
-                match self.middleware {
-                    [] => handling.await,
-                    middleware => within(middleware, &context, handling).await,
-                }
-            };
-            if self.is_idempotent {
-                let manager = context.manager();
-                let (service, subscriber) = (manager.service(), self.info.id());
-                let key = IdempotencyKey::new(service, subscriber, context.metadata());
-                once(&key, manager.idempotency(), self.info.claims(), handling).await
-            } else {
-                handling.await
+        Box::pin(async {
+            let done = panic::catch_in(self.call_once(handling)).await;
+            self.note(match done {
+                Ok(Done::Handled) => Sign::Success,
+                Ok(Done::Before) => Sign::None,
+                Err(_) => Sign::Failure,
+            });
+            done.map(drop)
+        })
+    }
+
+    async fn call_once(&self, handling: BoxFuture<'_, Result<(), Failed>>) -> Result<Done, Failed> {
+        let context = Context::current().expect("an event is being handled");
+        let handling = async {
+            match self.middleware {
+                [] => handling.await,
+                middleware => within(middleware, &context, handling).await,
             }
-        }))
+        };
+        if self.is_idempotent {
+            let manager = context.manager();
+            let (service, subscriber) = (manager.service(), self.info.id());
+            let key = IdempotencyKey::new(service, subscriber, context.metadata());
+            once(&key, manager.idempotency(), self.info.claims(), handling).await
+        } else {
+            handling.await?;
+            Ok(Done::Handled)
+        }
     }
 }
 

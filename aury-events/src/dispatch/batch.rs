@@ -110,7 +110,12 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
         let mut settling = Settling::new(info);
         loop {
             let inputs = take(handler, &options, &mut deliveries, &mut settling, info);
-            let Some(leading) = leading(&deliveries) else { break };
+            let Some(leading) = leading(&deliveries) else {
+                if let Some(around) = &around {
+                    around.pass();
+                }
+                break;
+            };
             let lead = deliveries.remove(leading);
             Current::begin(lead);
             let handling = panic::catch_in(call(handler, inputs));

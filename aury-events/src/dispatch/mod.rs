@@ -109,9 +109,13 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
                             Some(around) => around.call(Box::pin(handling())).await,
                         }
                     }
-                    // Its condition turns the event down.
-                    Ok(None) => Ok(()),
-                    Err(failed) => Err(failed),
+                    not_called => {
+                        if let Some(around) = &around {
+                            around.pass();
+                        }
+                        // Its condition turns the event down, or there was none to be asked for.
+                        not_called.map(drop)
+                    }
                 };
                 delivery = Current::end();
                 let Err(failed) = handled else { break Settlement::Ack };
@@ -144,7 +148,11 @@ async fn after_failure(
     options: &Options,
     info: &SubscriptionInfo,
 ) -> Option<Settlement> {
-    let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+    let verdict = if Current::is_taken() {
+        Verdict::Taken
+    } else {
+        retry::judge(options.retry.as_ref(), delivery.attempt(), &failed)
+    };
     report(delivery, info, &failed.reason, &verdict);
     match verdict {
         // Where order is kept, what comes later has to wait too.
@@ -177,7 +185,7 @@ fn report(
         };
     }
     match verdict {
-        Verdict::Retry { .. } | Verdict::Discard => log!(warn),
+        Verdict::Retry { .. } | Verdict::Discard | Verdict::Taken => log!(warn),
         Verdict::DeadLetter => log!(error),
     }
 }

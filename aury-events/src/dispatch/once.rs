@@ -60,18 +60,26 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// What has become of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Handled,
+    /// It had been handled before.
+    Before,
+}
+
 /// Handles an event, unless that has been done.
 pub(super) async fn once(
     key: &IdempotencyKey,
     store: &dyn IdempotencyStore,
     claims: &Claims,
     handling: impl Future<Output = Result<(), Failed>>,
-) -> Result<(), Failed> {
+) -> Result<Done, Failed> {
     let _claim = claims.claim(key).await;
     match store.is_handled(key).await {
         Ok(true) => {
             tracing::debug!(event = %key, "the event has been handled before, and is skipped");
-            return Ok(());
+            return Ok(Done::Before);
         }
         Ok(false) => {}
         Err(error) => return Err(unknown(error)),
@@ -85,7 +93,7 @@ pub(super) async fn once(
             "the event was handled and could not be marked; a copy of it would be handled again"
         );
     }
-    Ok(())
+    Ok(Done::Handled)
 }
 
 /// No fault of the event: it is tried again, however often that takes.

@@ -26,9 +26,13 @@ pub struct Retry {
 /// What is to become of a delivery that failed.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Retry { after: Duration },
+    Retry {
+        after: Duration,
+    },
     DeadLetter,
     Discard,
+    /// The handler has taken the delivery, and what stands in for it is not settled.
+    Taken,
 }
 
 impl Verdict {
@@ -37,7 +41,7 @@ impl Verdict {
         match self {
             Self::Retry { after } => Settlement::Retry { after },
             Self::DeadLetter => Settlement::DeadLetter(reason),
-            Self::Discard => Settlement::Ack,
+            Self::Discard | Self::Taken => Settlement::Ack,
         }
     }
 }
@@ -48,6 +52,7 @@ impl fmt::Display for Verdict {
             Self::Retry { after } => write!(f, "the next attempt follows in {after:?}"),
             Self::DeadLetter => f.write_str("the event is kept as a dead letter"),
             Self::Discard => f.write_str("the event is discarded"),
+            Self::Taken => f.write_str("what becomes of the event is up to its receipt"),
         }
     }
 }
