@@ -14,6 +14,7 @@ mod idempotent;
 mod load;
 mod metadata;
 mod middleware;
+mod oracle;
 mod parameters;
 mod policies;
 mod process;
