@@ -2,7 +2,10 @@
 
 #[path = "../brokers/mod.rs"]
 mod brokers;
+mod policies;
 mod pubsub;
+#[path = "../policies/mod.rs"]
+mod rows;
 mod streams;
 mod throughput;
 mod tls;
