@@ -102,7 +102,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `&AnyEvent` | any event with a name that `pattern` matches |
 ///
 /// **Further parameters** are extractors, types that implement `FromContext`, taken by value:
-/// `Context`, `State<T>`, `EventBus`, `TraceId`, and any of your own. What they need is checked at
+/// `Context`, `State<T>`, `EventBus`, `TraceId`, `Receipt`, and any of your own. What they need is checked at
 /// start-up.
 ///
 /// **It returns** nothing, or `Result<(), E>` with any error type `E` that converts into
