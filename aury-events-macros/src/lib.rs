@@ -139,7 +139,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// waits for no more events. It is settled as a whole: all of its events are done with, or, when the function fails, each
 /// is tried again as `retry` says of its own attempts, with whatever events there are then, or becomes a dead letter.
 /// An event that cannot be decoded, or that `when` turns down, is not part of it. `timeout` is for a batch, and
-/// `concurrency` says how many batches are handled at a time; `ordered`, `idempotent` and `pattern` do not go with it.
+/// `concurrency` says how many batches are handled at a time; a smaller `EVENT_PREFETCH` makes for smaller batches.
+/// `ordered`, `idempotent` and `pattern` do not go with it.
 ///
 /// `Context` is that of one of the events: of the first, or of one that has more events before it in its chain.
 ///

@@ -38,6 +38,9 @@ pub(super) fn batch_input(ty: &Type) -> Result<Input> {
         }
         owned => (argument_of("Vec", owned), false),
     };
+    if events.is_some_and(|events| is_any_event(arc_of(events).unwrap_or(events))) {
+        return Err(Error::new_spanned(ty, "a batch is of one type of event: take `Vec<E>`"));
+    }
     match (events.map(|event| (event, arc_of(event))), is_lent) {
         (Some((_, Some(shared))), true) => event(shared, Passed::ByReference),
         (Some((_, Some(shared))), false) => event(shared, Passed::Shared),

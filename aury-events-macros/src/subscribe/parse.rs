@@ -36,11 +36,11 @@ pub(super) fn parse(
     let when = options.function("when", "|event| event.amount > 100.0");
     let is_batch = options.has("batch");
     let is_pattern = options.has("pattern");
+    let batch = batch(&mut options);
     let pattern = options.string("pattern", "order.*", name::pattern);
     let retry = retry(&mut options);
     let retry_if = options.function("retry_if", "|error| error.is_timeout()");
     let timeout = options.duration("timeout", "30s", timeout);
-    let batch = batch(&mut options);
     let concurrency = concurrency(&mut options, is_pattern);
     check_broadcast(&options);
     let idempotent = options.flag("idempotent").is_some();
@@ -60,7 +60,7 @@ pub(super) fn parse(
     let input = if is_batch { batch_input } else { input };
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
-    let topic = errors.keep(topic(input?, is_pattern.then_some(pattern)))??;
+    let topic = errors.keep(topic(input?, (is_pattern && !is_batch).then_some(pattern)))??;
 
     Some(Subscriber {
         krate,
@@ -357,8 +357,8 @@ mod tests {
             [
                 "a bus's name is in lower case: write \"domain\"",
                 "unknown option `retyr`: did you mean `retry`?\n\
-                 valid options: `bus`, `name`, `when`, `pattern`, `retry`, `retry_if`, `timeout`, \
-                 `batch`, `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
+                 valid options: `bus`, `name`, `when`, `batch`, `pattern`, `retry`, `retry_if`, `timeout`, \
+                 `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \
