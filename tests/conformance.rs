@@ -148,3 +148,119 @@ mod redis_streams {
         subject = Redis::streams()
     }
 }
+
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_server {
+    use std::{
+        sync::{Mutex, MutexGuard, PoisonError},
+        time::Duration,
+    };
+
+    use aury_events_backends::{
+        EventName,
+        config::QueueType,
+        conformance::{Fault, Unsupported},
+    };
+
+    use super::*;
+    use crate::brokers::{Amqp, Leased, Proxy, RabbitServer};
+
+    /// A server that other checks use too, or one that is the check's own for its time; reached through a proxy.
+    pub(super) struct RabbitMq {
+        queue_type: QueueType,
+        url: String,
+        own: Option<Mutex<Leased>>,
+        proxy: Proxy,
+    }
+
+    impl RabbitMq {
+        pub(super) fn shared(queue_type: QueueType) -> Self {
+            Self::of(queue_type, RabbitServer::shared())
+        }
+
+        pub(super) fn own(queue_type: QueueType) -> Self {
+            let server = RabbitServer::lease();
+            let subject = Self::of(queue_type, &server);
+            Self { own: Some(Mutex::new(server)), ..subject }
+        }
+
+        fn of(queue_type: QueueType, server: &RabbitServer) -> Self {
+            let proxy = Proxy::to(server.address());
+            Self { queue_type, url: server.url_by(proxy.address()), own: None, proxy }
+        }
+
+        fn server(&self) -> Result<MutexGuard<'_, Leased>, Unsupported> {
+            let own = self.own.as_ref().ok_or_else(|| Unsupported::new("the server is shared"))?;
+            Ok(own.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    impl Subject for RabbitMq {
+        async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
+            process.config.url = Some(self.url.parse().expect("the harness gives URLs"));
+            process.config.queue_type = self.queue_type;
+            connect("rabbitmq", process).await
+        }
+
+        async fn inflict(&self, fault: Fault) -> Result<(), Unsupported> {
+            match fault {
+                Fault::Stop => self.server()?.stop(),
+                Fault::Kill => self.server()?.kill(),
+                Fault::Start => self.server()?.start_again(),
+                Fault::Pause => self.server()?.pause(),
+                Fault::Resume => self.server()?.resume(),
+                Fault::CutConnections => self.proxy.cut(),
+                other => return Err(Unsupported::new(format!("{other}: not here"))),
+            }
+            Ok(())
+        }
+
+        async fn publish_raw(
+            &self,
+            process: &Connect,
+            name: &EventName,
+            bytes: &[u8],
+        ) -> Result<(), Unsupported> {
+            let amqp = Amqp::connect(&self.url).await;
+            amqp.publish(&process.config.exchange_name, name.as_str(), bytes).await;
+            Ok(())
+        }
+
+        /// After its return the server still has to elect a leader for each queue, on a machine of few cores.
+        fn recovery_time(&self) -> Duration {
+            Duration::from_secs(15)
+        }
+
+        fn redelivery_time(&self) -> Duration {
+            Duration::from_secs(4)
+        }
+    }
+}
+
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_quorum {
+    use aury_events_backends::config::QueueType::Quorum;
+
+    use super::*;
+    use crate::rabbitmq_server::RabbitMq;
+
+    conformance_tests! {
+        #[ignore = "needs rabbitmq-server; tests/run installs it"]
+        subject = RabbitMq::shared(Quorum),
+        faults = RabbitMq::own(Quorum)
+    }
+}
+
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_classic {
+    use aury_events_backends::config::QueueType::Classic;
+
+    use super::*;
+    use crate::rabbitmq_server::RabbitMq;
+
+    conformance_tests! {
+        #[ignore = "needs rabbitmq-server; tests/run installs it"]
+        subject = RabbitMq::shared(Classic),
+        faults = RabbitMq::own(Classic)
+    }
+}

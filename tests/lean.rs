@@ -68,10 +68,12 @@ fn a_backend_that_is_not_in_the_build_is_an_error_that_names_the_cargo_feature()
     };
     let unlinked = "which no linked crate registers; there is `memory`. A dependency is linked only when code names \
                     it: `use the_crate as _;`";
+    let misspelt = "which no linked crate registers; did you mean `rabbitmq`?";
     for (backend, url, reason) in [
         ("redis", "redis://shop:hunter2@cache", feature("redis")),
         ("redis-streams", "redis://shop:hunter2@cache", feature("redis")),
         ("rabbitmq", "amqps://shop:hunter2@broker", feature("rabbitmq")),
+        ("rabitmq", "amqps://shop:hunter2@broker", misspelt.to_owned()),
         ("nats", "nats://shop:hunter2@broker", unlinked.to_owned()),
     ] {
         let refused = run(&[("EVENT_BACKEND", backend), ("EVENT_URL", url)]);

@@ -1,9 +1,10 @@
 //! The interface of a backend.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     envelope::{Envelope, Topic},
     error::BackendError,
     in_flight::InFlight,
@@ -50,8 +51,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         spec: SubscriptionSpec,
     ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>>;
 
-    /// What subscribers of this bus could not handle, the oldest first.
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>>;
+    /// Reads what these subscribers of the bus's own service could not handle.
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>>;
 
     /// The count of what this process has taken in and not settled.
     fn in_flight(&self) -> &InFlight;
@@ -79,12 +83,19 @@ pub struct Capabilities {
     pub shared_work: bool,
     /// Events leave the process, so that names, keys and payloads are encoded.
     pub remote: bool,
+    /// An event can be published with a delay.
+    pub delay: bool,
 }
 
 impl Capabilities {
     /// Promises nothing.
-    pub const NONE: Self =
-        Self { at_least_once: false, patterns: false, shared_work: false, remote: false };
+    pub const NONE: Self = Self {
+        at_least_once: false,
+        patterns: false,
+        shared_work: false,
+        remote: false,
+        delay: false,
+    };
 
     /// Promises delivery until settled, also when processes die.
     #[must_use]
@@ -113,6 +124,13 @@ impl Capabilities {
         self.remote = true;
         self
     }
+
+    /// Promises that events can be published with a delay.
+    #[must_use]
+    pub const fn delay(mut self) -> Self {
+        self.delay = true;
+        self
+    }
 }
 
 /// An event on its way out.
@@ -122,6 +140,9 @@ pub struct Outgoing {
     pub envelope: Envelope,
     /// Who publishes it.
     pub origin: Origin,
+    /// How long it waits before it goes to those who listen to it then. Only a backend with
+    /// [`delay`](Capabilities::delay) is given one; `publish` is `Ok` there when the wait has begun.
+    pub delay: Option<Duration>,
 }
 
 /// Who publishes an event.
@@ -183,12 +204,39 @@ pub struct Health {
     pub is_up: bool,
     /// Its subscriptions in this process.
     pub subscriptions: Vec<SubscriptionHealth>,
+    /// How many events this process holds whose delay has not passed.
+    pub delayed: u64,
+    /// How many dead letters it has lost because there were too many, on a backend that counts them.
+    pub dropped_dead_letters: u64,
+    /// What is wrong with the backend now, as far as it knows.
+    pub problem: Option<Arc<str>>,
 }
 
 impl Health {
     /// The health of a backend.
     pub fn new(is_up: bool, subscriptions: Vec<SubscriptionHealth>) -> Self {
-        Self { is_up, subscriptions }
+        Self { is_up, subscriptions, delayed: 0, dropped_dead_letters: 0, problem: None }
+    }
+
+    /// Sets how many events this process holds whose delay has not passed.
+    #[must_use]
+    pub fn with_delayed(mut self, delayed: u64) -> Self {
+        self.delayed = delayed;
+        self
+    }
+
+    /// Sets how many dead letters it has lost because there were too many.
+    #[must_use]
+    pub fn with_dropped_dead_letters(mut self, dropped: u64) -> Self {
+        self.dropped_dead_letters = dropped;
+        self
+    }
+
+    /// Says what is wrong.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<Arc<str>>) -> Self {
+        self.problem = problem;
+        self
     }
 }
 
@@ -206,18 +254,27 @@ pub struct SubscriptionHealth {
     pub dropped: u64,
     /// Whether it takes no events for a while, since it keeps failing. Said by the bus, not by its backend.
     pub is_paused: bool,
+    /// What is wrong with it, or was wrong with it last.
+    pub problem: Option<Arc<str>>,
 }
 
 impl SubscriptionHealth {
     /// The health of a subscription.
     pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
-        Self { subscriber, is_live, in_flight, dropped: 0, is_paused: false }
+        Self { subscriber, is_live, in_flight, dropped: 0, is_paused: false, problem: None }
     }
 
     /// Sets how many events it has lost because it was too slow.
     #[must_use]
     pub fn with_dropped(mut self, dropped: u64) -> Self {
         self.dropped = dropped;
+        self
+    }
+
+    /// Says what is wrong with it, or was last.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<Arc<str>>) -> Self {
+        self.problem = problem;
         self
     }
 }

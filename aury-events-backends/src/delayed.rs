@@ -1,13 +1,22 @@
-//! What is to be delivered again, but not yet.
+//! What is to be delivered, but not yet.
 
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// As long as any wait: thirty years, as far as a clock is sure to reach.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The time at which a wait ends that begins now.
+pub(crate) fn due_after(wait: Duration) -> Instant {
+    Instant::now() + wait.min(LONGEST)
+}
 
 /// Entries that wait for their time.
 pub(crate) struct Delayed<T> {
@@ -38,7 +47,6 @@ impl<T> Delayed<T> {
         self.waiting.is_empty()
     }
 
-    #[cfg(feature = "redis")]
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -54,6 +62,12 @@ impl<T> Delayed<T> {
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.waiting.peek().map(|Reverse(due)| due.at.0)
+    }
+
+    /// Takes out all, whatever their times.
+    #[cfg(feature = "rabbitmq")]
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        std::mem::take(&mut self.waiting).into_iter().map(|Reverse(due)| due.entry)
     }
 
     pub(crate) fn clear(&mut self) -> usize {

@@ -1,15 +1,15 @@
 //! From the backend to a handler: a [`Consumer`] yields [`Delivery`]s, and each is settled once.
 
 use std::{
-    error::Error,
     fmt,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use crate::{
-    envelope::{DecodeError, Envelope, Metadata, Payload},
+    dead_letters::DeadLetterReason,
+    envelope::{Envelope, Metadata, Payload},
     error::BackendError,
     maybe_ready::MaybeReady,
 };
@@ -90,6 +90,7 @@ impl Delivery {
     ///
     /// The backend has taken note when the future completes. Dropping the future before leaves it open whether the
     /// backend delivers the event again.
+    #[inline]
     pub fn settle(
         mut self,
         settlement: Settlement,
@@ -144,67 +145,4 @@ pub enum Settlement {
     },
     /// It cannot be handled and is kept as a dead letter.
     DeadLetter(DeadLetterReason),
-}
-
-/// Why a delivery became a dead letter.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DeadLetterReason {
-    /// The handler returned an error.
-    Failed(Box<dyn Error + Send + Sync>),
-    /// The handler panicked, with this message.
-    Panicked(String),
-    /// The handler did not end within this time.
-    TimedOut(Duration),
-    /// The payload is not the event that the subscriber takes.
-    Undecodable(DecodeError),
-}
-
-impl fmt::Display for DeadLetterReason {
-    /// The reason with its chain of causes.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, mut cause): (_, Option<&dyn Error>) = match self {
-            Self::Failed(error) => ("the handler failed", Some(&**error)),
-            Self::Panicked(message) => return write!(f, "the handler panicked: {message}"),
-            Self::TimedOut(limit) => {
-                return write!(f, "the handler did not end within {limit:?}");
-            }
-            Self::Undecodable(error) => ("the event could not be decoded", Some(error)),
-        };
-        f.write_str(what)?;
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-/// An event that a subscriber could not handle, kept with the reason.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The event.
-    pub envelope: Envelope,
-    /// The id of the subscriber that could not handle it.
-    pub subscriber: Arc<str>,
-    /// Why, with the chain of causes.
-    pub reason: String,
-    /// How often the subscriber was given the event.
-    pub attempts: u32,
-    /// When it became a dead letter.
-    pub time: SystemTime,
-}
-
-impl DeadLetter {
-    /// The record of a delivery that failed just now.
-    pub fn new(subscriber: Arc<str>, delivery: &Delivery, reason: &DeadLetterReason) -> Self {
-        Self {
-            envelope: delivery.envelope().clone(),
-            subscriber,
-            reason: reason.to_string(),
-            attempts: delivery.attempt(),
-            time: SystemTime::now(),
-        }
-    }
 }

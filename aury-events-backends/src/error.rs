@@ -1,6 +1,6 @@
 //! What can go wrong in a backend.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, iter::successors, sync::Arc, time::Duration};
 
 use crate::envelope::EncodeError;
 
@@ -11,6 +11,7 @@ pub struct BackendError(Box<Kind>);
 enum Kind {
     Closed,
     Encode(EncodeError),
+    NotSubscribed { subscriber: Arc<str> },
     TimedOut { operation: String, after: Duration },
     Other { operation: String, source: Box<dyn Error + Send + Sync> },
 }
@@ -20,6 +21,12 @@ impl BackendError {
     #[cold]
     pub fn closed() -> Self {
         Self(Box::new(Kind::Closed))
+    }
+
+    /// There is no subscription of that subscriber to replay a dead letter to.
+    #[cold]
+    pub fn not_subscribed(subscriber: Arc<str>) -> Self {
+        Self(Box::new(Kind::NotSubscribed { subscriber }))
     }
 
     /// There was no answer in time; `operation` is what was attempted, as in `publish order.created`.
@@ -43,6 +50,11 @@ impl BackendError {
         matches!(*self.0, Kind::Closed)
     }
 
+    /// Whether there is no subscription to replay a dead letter to. The letter is kept.
+    pub fn is_not_subscribed(&self) -> bool {
+        matches!(*self.0, Kind::NotSubscribed { .. })
+    }
+
     /// Whether the operation took too long; it may have been carried out all the same.
     pub fn is_timeout(&self) -> bool {
         matches!(*self.0, Kind::TimedOut { .. })
@@ -54,6 +66,11 @@ impl fmt::Display for BackendError {
         match &*self.0 {
             Kind::Closed => f.write_str("the bus has been shut down"),
             Kind::Encode(_) => f.write_str("the event could not be encoded"),
+            Kind::NotSubscribed { subscriber } => write!(
+                f,
+                "there is no subscription of `{subscriber}` to replay to: the dead letter is kept; start the \
+                 subscriber first"
+            ),
             Kind::TimedOut { operation, after } => {
                 write!(f, "{operation}: no answer within {after:?}")
             }
@@ -73,8 +90,26 @@ impl Error for BackendError {
         match &*self.0 {
             Kind::Encode(source) => Some(source),
             Kind::Other { source, .. } => Some(&**source),
-            Kind::Closed | Kind::TimedOut { .. } => None,
+            Kind::Closed | Kind::NotSubscribed { .. } | Kind::TimedOut { .. } => None,
         }
+    }
+}
+
+/// What caused an error, the nearest cause first.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(error.source(), |&cause| cause.source())
+}
+
+/// An error on one line, with the chain of its causes.
+#[derive(Debug)]
+pub struct WithCauses<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)?;
+        causes(self.0).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

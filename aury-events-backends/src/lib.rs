@@ -7,16 +7,20 @@
 //! - [`backend`]: the [`Backend`] trait, with what a backend is told ([`SubscriptionSpec`], [`Outgoing`]) and what it
 //!   promises ([`Capabilities`]);
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
+//! - [`dead_letters`]: what could not be handled is a [`DeadLetter`], which can be read, replayed and purged;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`idempotency`]: the memory of subscribers that handle an event once only;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
+//! - [`backoff`]: how long to wait before the next attempt;
 //! - [`memory`]: the backend inside one process, and the model for the others;
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
 
 pub mod backend;
+pub mod backoff;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod dead_letters;
 mod delayed;
 pub mod delivery;
 pub mod envelope;
@@ -25,6 +29,8 @@ pub mod idempotency;
 pub mod in_flight;
 pub mod maybe_ready;
 pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
@@ -35,7 +41,8 @@ pub use crate::{
         Backend, Capabilities, Health, Origin, Outgoing, SubscriptionHealth, SubscriptionSpec,
     },
     config::BackendConfig,
-    delivery::{Cancel, Consumer, DeadLetter, DeadLetterReason, Delivery, Settle, Settlement},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterReason, DeadLetterStore},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
     idempotency::IdempotencyStore,

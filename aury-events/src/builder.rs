@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use aury_events_backends::{
-    BackendFactory, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
+    BackendFactory, BoxFuture, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
 };
 use once_cell::sync::Lazy;
 
@@ -121,7 +121,16 @@ impl EventBusManagerBuilder {
     /// # Errors
     ///
     /// All problems at once, each with its place.
-    pub async fn start(mut self) -> Result<EventBusManager, StartError> {
+    pub async fn start(self) -> Result<EventBusManager, StartError> {
+        self.boxed_start().await
+    }
+
+    /// No `async fn`: those are compiled with each program that awaits them, and this is much code.
+    fn boxed_start(self) -> BoxFuture<'static, Result<EventBusManager, StartError>> {
+        Box::pin(self.start_all())
+    }
+
+    async fn start_all(mut self) -> Result<EventBusManager, StartError> {
         let mut problems: Vec<_> =
             self.buses.keys().filter_map(|name| check_bus(name).err()).collect();
         problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));
@@ -195,9 +204,13 @@ impl EventBusManagerBuilder {
                 config.backend_config().clone(),
             );
             match factory.connect(connect).await {
-                Ok(backend) => buses.push(BusCore::new(name, backend, config.shutdown_limit())),
+                Ok(backend) => {
+                    let backend_name = config.backend_name().to_owned();
+                    let limit = config.shutdown_limit();
+                    buses.push(BusCore::new(name, backend, backend_name, limit));
+                }
                 Err(error) => {
-                    problems.push(Problem::Backend(BackendFailure::new("connect", &name, error)))
+                    problems.push(Problem::Backend(BackendFailure::new("start", &name, error)))
                 }
             }
         }

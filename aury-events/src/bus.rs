@@ -1,22 +1,21 @@
 //! One bus: a named instance with one backend.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use aury_events_backends::{
-    Backend, Consumer, EventId, EventName, Health, SubscriptionHealth, SubscriptionSpec, Topic,
-    envelope::Pattern,
+    Backend, BoxFuture, Consumer, EventId, EventName, Health, SubscriptionHealth, SubscriptionSpec,
+    Topic, envelope::Pattern,
 };
 
 use crate::{
     any_event::AnyEvent,
     circuit_breaker::{Breaker, Guarded},
+    context::Current,
     dead_letters::DeadLetters,
     dispatch,
     error::{BackendFailure, PublishAllError, PublishError, SubscribeError},
@@ -44,26 +43,53 @@ pub struct EventBus {
 pub(crate) struct BusCore {
     name: Arc<str>,
     backend: Arc<dyn Backend>,
+    backend_name: String,
     is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
-    /// How many subscriptions were made at run time, to number them.
-    dynamic: AtomicU64,
+    dynamic: Mutex<Dynamic>,
+}
+
+/// The subscriptions made at run time.
+#[derive(Default)]
+struct Dynamic {
+    /// How many there were, to number them.
+    made: u64,
+    /// The ids of the latest, by which their dead letters are found also when they have ended.
+    latest: VecDeque<Arc<str>>,
+}
+
+impl Dynamic {
+    /// How many ids are kept: as many as there can be dead letters on `memory`.
+    const KEPT: usize = 1024;
+
+    /// An id for one more.
+    fn next_id(&mut self, topic: &Topic) -> Arc<str> {
+        self.made += 1;
+        let id: Arc<str> = format!("dynamic::{topic}::{}", self.made).into();
+        if self.latest.len() == Self::KEPT {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(Arc::clone(&id));
+        id
+    }
 }
 
 impl BusCore {
     pub(crate) fn new(
         name: Arc<str>,
         backend: Arc<dyn Backend>,
+        backend_name: String,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             name,
             is_remote: backend.capabilities().remote,
             backend,
+            backend_name,
             shutdown_timeout,
             running: Mutex::default(),
-            dynamic: AtomicU64::new(0),
+            dynamic: Mutex::default(),
         }
     }
 
@@ -71,12 +97,17 @@ impl BusCore {
         &self.name
     }
 
+    #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.shutdown_timeout
+    }
+
+    fn dynamic(&self) -> MutexGuard<'_, Dynamic> {
+        self.dynamic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
@@ -94,18 +125,27 @@ impl EventBus {
         Self { manager, index }
     }
 
+    #[inline]
     fn core(&self) -> &BusCore {
         &self.manager.buses()[self.index]
     }
 
+    #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         self.core().backend()
     }
 
+    /// What selects the backend, as in `redis-streams`.
+    pub(crate) fn backend_name(&self) -> &str {
+        &self.core().backend_name
+    }
+
+    #[inline]
     pub(crate) fn is_remote(&self) -> bool {
         self.core().is_remote
     }
 
+    #[inline]
     pub(crate) fn manager(&self) -> &EventBusManager {
         &self.manager
     }
@@ -131,7 +171,7 @@ impl EventBus {
     /// See [`PublishError`].
     pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
         let event = event.into_event();
-        let cause = publish::current_cause();
+        let cause = Current::cause();
         publish::check_hops::<T::Event>(self, cause.as_ref())?;
         publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
     }
@@ -147,7 +187,7 @@ impl EventBus {
     where
         I: IntoIterator<Item: IntoEvent, IntoIter: Send>,
     {
-        let cause = publish::current_cause();
+        let cause = Current::cause();
         let check = publish::check_hops::<<I::Item as IntoEvent>::Event>(self, cause.as_ref());
         check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
         let mut ids = Vec::new();
@@ -166,7 +206,7 @@ impl EventBus {
         }
     }
 
-    /// An event with what goes along, to be published: headers, a key.
+    /// An event with what goes along, to be published: headers, a key, a delay.
     ///
     /// ```
     /// # use aury_events::prelude::*;
@@ -242,12 +282,8 @@ impl EventBus {
         P: 'static,
         F: EventHandler<P>,
     {
-        let number = self.core().dynamic.fetch_add(1, Ordering::Relaxed) + 1;
-        let spec = SubscriptionSpec::new(
-            format!("dynamic::{topic}::{number}"),
-            topic,
-            self.manager.service().clone(),
-        );
+        let id = self.core().dynamic().next_id(&topic);
+        let spec = SubscriptionSpec::new(id, topic, self.manager.service().clone());
         let handler = Closure::<P, F>::new(closure);
         let serve = |consumer, info| dispatch::run(handler, consumer, info);
         Ok(self.start(spec.broadcast(), serve).await?)
@@ -267,14 +303,11 @@ impl EventBus {
         self.start(spec, |consumer, info| entry.run(consumer, info)).await.map(drop)
     }
 
-    async fn start<Fut>(
+    async fn start(
         &self,
         spec: SubscriptionSpec,
-        serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> Fut,
-    ) -> Result<Subscription, BackendFailure>
-    where
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+        serve: impl FnOnce(Box<dyn Consumer>, Arc<SubscriptionInfo>) -> BoxFuture<'static, ()>,
+    ) -> Result<Subscription, BackendFailure> {
         let id = Arc::clone(&spec.subscriber);
         let consumer = self.backend().subscribe(spec).await;
         let consumer = consumer.map_err(|error| {
@@ -309,9 +342,18 @@ impl EventBus {
         }
     }
 
-    /// What subscribers of this bus could not handle.
-    pub fn dead_letters(&self) -> DeadLetters<'_> {
-        DeadLetters::new(self)
+    /// What subscribers of this bus could not handle: to be listed, replayed or purged.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
+    }
+
+    /// The ids of all subscribers of this bus that the program knows, whether they run in this process or not.
+    pub(crate) fn known_subscribers(&self) -> BTreeSet<Arc<str>> {
+        let linked = SubscriberEntry::all().into_iter().filter(|entry| entry.bus == self.name());
+        let mut known: BTreeSet<Arc<str>> = linked.map(|entry| entry.id.into()).collect();
+        known.extend(self.core().running().iter().map(|running| running.info.id().into()));
+        known.extend(self.core().dynamic().latest.iter().map(Arc::clone));
+        known
     }
 
     /// How the backend and the subscriptions in this process are.
@@ -327,6 +369,9 @@ impl EventBus {
     }
 
     /// Waits until everything that has reached this process is handled, what subscribers publish meanwhile included.
+    ///
+    /// On `memory`, that includes what waits for another attempt and what was published with a delay: it waits as long
+    /// as they do. On the others, what waits on the server has not reached this process.
     ///
     /// Other publishers go on meanwhile, so it is of use where the caller knows that there are none: in tests, in batch
     /// programs. Called by a subscriber, it would wait for itself.

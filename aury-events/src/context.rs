@@ -9,7 +9,7 @@ use std::{
 
 use aury_events_backends::{
     Delivery, Envelope, EventId, EventName, Metadata,
-    envelope::{TraceContext, TraceId},
+    envelope::{Cause, TraceContext, TraceId},
 };
 
 use crate::{
@@ -77,6 +77,22 @@ impl Current {
         CURRENT.with(|current| current.is_taken.get())
     }
 
+    /// What is read off the delivery that the current task handles, if it handles one.
+    #[inline]
+    fn read<T>(read: impl FnOnce(&Delivery, &Arc<SubscriptionInfo>) -> T) -> Option<T> {
+        let read = |current: &Self| {
+            let delivery = current.delivery.borrow();
+            delivery.as_ref().map(|delivery| read(delivery, &current.subscription))
+        };
+        CURRENT.try_with(read).ok().flatten()
+    }
+
+    /// What the event that the current task handles hands on to those published now; `None` outside of handlers.
+    #[inline]
+    pub(crate) fn cause() -> Option<Cause> {
+        Self::read(|delivery, _| delivery.metadata().as_cause())
+    }
+
     /// Takes back the delivery that the loop was handling.
     #[inline]
     pub(crate) fn end() -> Delivery {
@@ -110,13 +126,10 @@ pub struct Context {
 impl Context {
     /// The context of the event that the current task handles, if it handles one.
     pub(crate) fn current() -> Option<Self> {
-        let of = |current: &Current| {
-            let delivery = current.delivery.borrow();
-            let delivery = delivery.as_ref()?;
+        Current::read(|delivery, subscription| {
             let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
-            Some(Self { envelope, attempt, subscription: Arc::clone(&current.subscription) })
-        };
-        CURRENT.try_with(of).ok().flatten()
+            Self { envelope, attempt, subscription: Arc::clone(subscription) }
+        })
     }
 
     /// The id of the event.

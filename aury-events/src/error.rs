@@ -5,6 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 use aury_events_backends::{
     BackendError, EventId, EventName,
     envelope::{InvalidPattern, Pattern},
+    error::causes,
 };
 
 use crate::{context::Context, startup::StartError};
@@ -30,6 +31,8 @@ pub enum Error {
     PublishAll(PublishAllError),
     /// A subscription could not be made.
     Subscribe(SubscribeError),
+    /// A dead letter could not be replayed or purged.
+    DeadLetter(BackendError),
     /// The backend failed otherwise.
     Backend(BackendFailure),
     /// Shutting down took too long.
@@ -45,6 +48,7 @@ impl Error {
             Self::Publish(error) => error,
             Self::PublishAll(error) => error,
             Self::Subscribe(error) => error,
+            Self::DeadLetter(error) => error,
             Self::Backend(error) => error,
             Self::Shutdown(error) => error,
         }
@@ -76,12 +80,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        causes(self).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
     }
 }
 
@@ -106,6 +105,7 @@ into_error! {
     Publish(PublishError),
     PublishAll(PublishAllError),
     Subscribe(SubscribeError),
+    DeadLetter(BackendError),
     Backend(BackendFailure),
     Shutdown(ShutdownError),
 }
@@ -172,6 +172,15 @@ pub enum PublishError {
         subscriber: String,
         /// How many events would have preceded it.
         hops: u16,
+        /// How many may.
+        max_hops: u16,
+    },
+    /// It was to be published with a delay, which the bus's backend does not offer.
+    NoDelay {
+        /// The bus.
+        bus: String,
+        /// Its backend.
+        backend: String,
     },
     /// The backend could not take it.
     Backend(BackendFailure),
@@ -179,10 +188,15 @@ pub enum PublishError {
 
 impl PublishError {
     #[cold]
-    pub(crate) fn event_loop(event: EventName, hops: u16) -> Self {
+    pub(crate) fn event_loop(event: EventName, hops: u16, max_hops: u16) -> Self {
         let subscriber = Context::current().map(|context| context.subscriber().to_owned());
         let subscriber = subscriber.unwrap_or_else(|| "(a task of its own)".to_owned());
-        Self::EventLoop { event, subscriber, hops }
+        Self::EventLoop { event, subscriber, hops, max_hops }
+    }
+
+    #[cold]
+    pub(crate) fn no_delay(bus: &str, backend: &str) -> Self {
+        Self::NoDelay { bus: bus.to_owned(), backend: backend.to_owned() }
     }
 
     #[cold]
@@ -212,10 +226,15 @@ impl fmt::Display for PublishError {
                 write!(f, "the bus `{bus}` is shutting down and takes no more events")
             }
             Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
-            Self::EventLoop { event, subscriber, hops } => write!(
+            Self::EventLoop { event, subscriber, hops, max_hops } => write!(
                 f,
-                "event loop: `{event}`, published by the subscriber `{subscriber}`, would be number {hops} in its \
-                 chain of events, more than EVENT_MAX_HOPS allows"
+                "event loop: `{event}`, published by the subscriber `{subscriber}`, has {hops} events before it in its \
+                 chain; EVENT_MAX_HOPS allows {max_hops}"
+            ),
+            Self::NoDelay { bus, backend } => write!(
+                f,
+                "the backend `{backend}` of the bus `{bus}` cannot publish with a delay: use `memory`, \
+                 `redis-streams` or `rabbitmq` for this bus, or wait before publishing"
             ),
             Self::Backend(failure) => fmt::Display::fmt(failure, f),
         }
@@ -371,6 +390,7 @@ impl StdError for BackendFailure {
 pub struct ShutdownError {
     limit: Duration,
     left: Vec<(String, u64)>,
+    delayed: u64,
     close: Vec<BackendFailure>,
 }
 
@@ -378,14 +398,21 @@ impl ShutdownError {
     pub(crate) fn new(
         limit: Duration,
         left: Vec<(String, u64)>,
+        delayed: u64,
         close: Vec<BackendFailure>,
     ) -> Result<(), Self> {
-        if left.is_empty() && close.is_empty() { Ok(()) } else { Err(Self { limit, left, close }) }
+        let is_complete = left.is_empty() && delayed == 0 && close.is_empty();
+        if is_complete { Ok(()) } else { Err(Self { limit, left, delayed, close }) }
     }
 
     /// How many deliveries each subscriber had not finished, by its id.
     pub fn left(&self) -> &[(String, u64)] {
         &self.left
+    }
+
+    /// How many events were lost since their delay had not passed: they waited in this process.
+    pub fn delayed(&self) -> u64 {
+        self.delayed
     }
 }
 
@@ -396,6 +423,10 @@ impl fmt::Display for ShutdownError {
             for (subscriber, count) in &self.left {
                 write!(f, " {count} for `{subscriber}`;")?;
             }
+        }
+        if self.delayed > 0 {
+            let (count, limit) = (self.delayed, self.limit);
+            write!(f, " {count} events are lost, whose delay had not passed within {limit:?};")?;
         }
         for failure in &self.close {
             write!(f, " {failure}: {}", failure.error())?;

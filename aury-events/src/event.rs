@@ -87,6 +87,7 @@ impl<T: Serialize + DeserializeOwned> EventData for T {
         this
     }
 
+    #[inline]
     fn decode(payload: &Payload) -> Result<Arc<Self>, DecodeError>
     where
         Self: Send + Sync + 'static,

@@ -56,7 +56,7 @@ pub use aury_events_backends::redis::RedisIdempotency;
 pub use aury_events_backends::{
     BackendError, BoxFuture, DeadLetter, EventId, EventName, Health, IdempotencyStore, Metadata,
     SubscriptionHealth,
-    config::{ExchangeType, Format, QueueType},
+    config::{ExchangeType, Format, QueueType, Unroutable},
     envelope::{DecodeError, EncodeError, TraceContext, TraceId},
     idempotency::{IdempotencyKey, MemoryIdempotency},
 };

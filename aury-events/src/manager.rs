@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{Health, IdempotencyStore, InFlight};
+use aury_events_backends::{BoxFuture, Health, IdempotencyStore, InFlight};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
@@ -118,6 +118,15 @@ impl EventBusManager {
     ///
     /// When something was left over: see [`ShutdownError::left`].
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.boxed_shutdown().await
+    }
+
+    /// No `async fn`, as for the start.
+    fn boxed_shutdown(&self) -> BoxFuture<'_, Result<(), ShutdownError>> {
+        Box::pin(self.shut_down())
+    }
+
+    async fn shut_down(&self) -> Result<(), ShutdownError> {
         let mut is_shut_down = self.0.is_shut_down.lock().await;
         if *is_shut_down {
             return Ok(());
@@ -128,7 +137,7 @@ impl EventBusManager {
         self.0.is_draining.send_replace(true);
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
-        let left = if in_time { Vec::new() } else { self.unsettled() };
+        let (left, delayed) = if in_time { (Vec::new(), 0) } else { self.unsettled() };
 
         let running: Vec<_> =
             buses.iter().flat_map(|bus| std::mem::take(&mut *bus.running())).collect();
@@ -147,7 +156,7 @@ impl EventBusManager {
             .for_each(Breaker::end);
         end(running).await;
         *is_shut_down = true;
-        ShutdownError::new(limit, left, failures)
+        ShutdownError::new(limit, left, delayed, failures)
     }
 
     /// Ends all subscriptions where they are.
@@ -157,14 +166,17 @@ impl EventBusManager {
         }
     }
 
-    /// The subscribers that hold unsettled deliveries, with the number of these.
-    fn unsettled(&self) -> Vec<(String, u64)> {
-        let subscriptions =
-            self.0.buses.iter().flat_map(|bus| bus.backend().health().subscriptions);
+    /// The subscribers that hold unsettled deliveries, with the number of these, and how many events wait for their
+    /// delay to pass.
+    fn unsettled(&self) -> (Vec<(String, u64)>, u64) {
+        let health: Vec<_> = self.0.buses.iter().map(|bus| bus.backend().health()).collect();
+        let subscriptions = health.iter().flat_map(|health| &health.subscriptions);
         let unsettled = subscriptions.filter(|subscription| subscription.in_flight > 0);
-        unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect()
+        let unsettled = unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect();
+        (unsettled, health.iter().map(|health| health.delayed).sum())
     }
 
+    #[inline]
     pub(crate) fn buses(&self) -> &[BusCore] {
         &self.0.buses
     }
@@ -178,6 +190,7 @@ impl EventBusManager {
         &self.0.service
     }
 
+    #[inline]
     pub(crate) fn source(&self) -> &'static str {
         self.0.source
     }

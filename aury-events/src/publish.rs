@@ -1,6 +1,6 @@
 //! From an event to the backend.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{
     Envelope, EventId, Metadata, Origin, Outgoing, Payload,
@@ -9,7 +9,7 @@ use aury_events_backends::{
 
 use crate::{
     bus::{EventBus, name_of},
-    context::Context,
+    context::{Context, Current},
     error::PublishError,
     event::Event,
 };
@@ -22,11 +22,12 @@ pub struct Publish<'a, E> {
     cause: Option<Cause>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
+    delay: Option<Duration>,
 }
 
 impl<'a, E: Event> Publish<'a, E> {
     pub(crate) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
-        Self { bus, event, cause: None, key: None, headers: Vec::new() }
+        Self { bus, event, cause: None, key: None, headers: Vec::new(), delay: None }
     }
 
     /// Sets a header; one of the same name is replaced.
@@ -38,6 +39,18 @@ impl<'a, E: Event> Publish<'a, E> {
     /// Sets the key of this one event, in place of [`Event::key`].
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into().into());
+        self
+    }
+
+    /// Has it delivered later: to those who listen to it when so much time has passed since [`publish`](Self::publish),
+    /// and not before.
+    ///
+    /// `Ok` of `publish` means that it waits. On `memory`, it waits in this process: it counts as in flight, so that
+    /// [`settled`](EventBus::settled) waits for it, and a shutdown too, up to its time limit; what is left over then is
+    /// lost, and [`ShutdownError`](crate::ShutdownError) says so. On `redis-streams` and `rabbitmq`, it waits on the
+    /// server and survives every process; it may come up to half a second late. `redis` offers no delay.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay).filter(|delay| !delay.is_zero());
         self
     }
 
@@ -53,8 +66,11 @@ impl<'a, E: Event> Publish<'a, E> {
     ///
     /// See [`PublishError`].
     pub async fn publish(self) -> Result<EventId, PublishError> {
-        let Self { bus, event, cause, key, headers } = self;
-        let cause = cause.or_else(current_cause);
+        let Self { bus, event, cause, key, headers, delay } = self;
+        if delay.is_some() && !bus.backend().capabilities().delay {
+            return Err(PublishError::no_delay(bus.name(), bus.backend_name()));
+        }
+        let cause = cause.or_else(Current::cause);
         check_hops::<E>(bus, cause.as_ref())?;
         let mut metadata = metadata_of(bus, &*event, cause.as_ref());
         if let Some(key) = key {
@@ -64,7 +80,8 @@ impl<'a, E: Event> Publish<'a, E> {
             metadata = metadata.with_header(name, value);
         }
         let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
-        send(bus, Outgoing { envelope, origin: origin_of(cause.as_ref()) }).await
+        let origin = origin_of(cause.as_ref());
+        send(bus, Outgoing { envelope, origin, delay }).await
     }
 }
 
@@ -75,14 +92,9 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
             .field("bus", &self.bus.name())
             .field("key", &self.key)
             .field("headers", &self.headers)
+            .field("delay", &self.delay)
             .finish_non_exhaustive()
     }
-}
-
-/// What the event that the current task handles hands on to those published now; `None` outside of handlers.
-#[inline]
-pub(crate) fn current_cause() -> Option<Cause> {
-    Context::current().map(|context| context.metadata().as_cause())
 }
 
 /// The guard against subscribers that feed each other for ever: an event may be one too many in its chain.
@@ -91,14 +103,16 @@ pub(crate) fn check_hops<E: Event>(
     bus: &EventBus,
     cause: Option<&Cause>,
 ) -> Result<(), PublishError> {
-    match cause {
-        Some(cause) if cause.hops_on() > bus.manager().max_hops() => {
-            Err(PublishError::event_loop(name_of::<E>(), cause.hops_on()))
+    let max_hops = bus.manager().max_hops();
+    match cause.map(Cause::hops_on) {
+        Some(hops) if hops > max_hops => {
+            Err(PublishError::event_loop(name_of::<E>(), hops, max_hops))
         }
         _ => Ok(()),
     }
 }
 
+#[inline]
 fn origin_of(cause: Option<&Cause>) -> Origin {
     if cause.is_some() { Origin::Handler } else { Origin::Application }
 }
@@ -113,7 +127,7 @@ pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&C
         let (source, payload) = (bus.manager().source(), Payload::Typed(E::into_payload(event)));
         Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
     };
-    Outgoing { envelope, origin: origin_of(cause) }
+    Outgoing { envelope, origin: origin_of(cause), delay: None }
 }
 
 /// The metadata of an event published now, with its key.
@@ -125,16 +139,22 @@ fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Me
     }
 }
 
-/// Hands an event to the bus's backend.
+/// Hands an event to the bus's backend, at once: what is left to be awaited holds the outcome, not the event.
 #[inline]
-pub(crate) async fn send(bus: &EventBus, outgoing: Outgoing) -> Result<EventId, PublishError> {
+pub(crate) fn send(
+    bus: &EventBus,
+    outgoing: Outgoing,
+) -> impl Future<Output = Result<EventId, PublishError>> + Send {
     let id = outgoing.envelope.metadata().id();
-    let published = match bus.backend().publish(outgoing).now() {
-        Ok(published) => published,
-        Err(pending) => pending.await,
-    };
-    match published {
-        Ok(()) => Ok(id),
-        Err(error) => Err(PublishError::from_backend(error, bus.name())),
+    let published = bus.backend().publish(outgoing).now();
+    async move {
+        let published = match published {
+            Ok(published) => published,
+            Err(pending) => pending.await,
+        };
+        match published {
+            Ok(()) => Ok(id),
+            Err(error) => Err(PublishError::from_backend(error, bus.name())),
+        }
     }
 }

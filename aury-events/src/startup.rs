@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use aury_events_backends::BackendFactory;
+use aury_events_backends::{BackendFactory, error::WithCauses};
 
 use crate::{
     DEFAULT_BUS,
-    config::{BusConfig, ConfigProblem, SubscriberFilter},
+    config::{BusConfig, ConfigProblem, SubscriberFilter, known_backends, nearest},
     error::{BackendFailure, quoted},
     event::EventEntry,
     extract::{Needs, StateKey, States},
@@ -150,12 +150,18 @@ impl fmt::Display for Problem {
                         f,
                         "which is not part of this build: enable the Cargo feature `{feature}` of aury-events"
                     ),
-                    None => write!(
-                        f,
-                        "which no linked crate registers; there is {}. A dependency is linked only when code names it: \
-                         `use the_crate as _;`",
-                        quoted(BackendFactory::names())
-                    ),
+                    None => {
+                        let names = BackendFactory::names();
+                        f.write_str("which no linked crate registers; ")?;
+                        match nearest(backend, names.iter().copied().chain(known_backends())) {
+                            Some(meant) => write!(f, "did you mean `{meant}`?"),
+                            None => write!(
+                                f,
+                                "there is {}. A dependency is linked only when code names it: `use the_crate as _;`",
+                                quoted(names)
+                            ),
+                        }
+                    }
                 }
             }
             Self::UnknownBus { subscriber, bus, known } => write!(
@@ -194,19 +200,8 @@ impl fmt::Display for Problem {
                 "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
                  does not offer that"
             ),
-            Self::Backend(failure) => write_with_causes(f, failure),
+            Self::Backend(failure) => fmt::Display::fmt(&WithCauses(failure), f),
         }
-    }
-}
-
-fn write_with_causes(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
-    write!(f, "{error}")?;
-    match error.source() {
-        Some(cause) => {
-            f.write_str(": ")?;
-            write_with_causes(f, cause)
-        }
-        None => Ok(()),
     }
 }
 
@@ -340,15 +335,16 @@ pub(crate) fn selected(filter: &SubscriberFilter) -> Vec<&'static SubscriberEntr
     all.into_iter().filter(|entry| filter.selects(entry.id)).collect()
 }
 
-/// Logs how many subscribers there are; none at all is mostly a mistake.
+/// Logs how many subscribers there are; none at all is mostly a mistake, unless `none` was asked for.
 pub(crate) fn report(subscribers: usize, filter: &SubscriberFilter) {
     let linked = SubscriberEntry::all().len();
-    if linked == 0 {
+    let is_any_wanted = filter.globs().next().is_some();
+    if linked == 0 && is_any_wanted {
         tracing::warn!(
             "no subscriber was found. A crate whose code is never named is not linked, and its subscribers are missing: \
              write `use the_crate as _;` in the binary"
         );
-    } else if subscribers == 0 && filter.globs().next().is_some() {
+    } else if subscribers == 0 && is_any_wanted {
         tracing::warn!(linked, "none of the subscribers is selected to run in this process");
     } else {
         tracing::info!(subscribers, linked, "the event buses are up");

@@ -211,9 +211,7 @@ inventory::collect!(SubscriberEntry);
 impl SubscriberEntry {
     /// The entry of `S`, as the macro submits it.
     pub const fn of<S: Subscriber<Taken = <S as Subscriber>::Input>>() -> Self {
-        Self::new::<S>(|consumer, info| {
-            Box::pin(dispatch::run(Linked::<S>(PhantomData), consumer, info))
-        })
+        Self::new::<S>(|consumer, info| dispatch::run(Linked::<S>(PhantomData), consumer, info))
     }
 
     /// The entry of `S`, which takes batches.
@@ -269,12 +267,9 @@ impl fmt::Debug for SubscriberEntry {
 struct Linked<S>(PhantomData<S>);
 
 impl<S: Subscriber<Taken = <S as Subscriber>::Input>> Handler for Linked<S> {
-    type Input = S::Input;
+    const OPTIONS: Options = S::OPTIONS;
 
-    #[inline]
-    fn options(&self) -> Options {
-        S::OPTIONS
-    }
+    type Input = S::Input;
 
     fn accepts(&self, input: &S::Input) -> bool {
         S::accepts(input)
@@ -286,11 +281,9 @@ impl<S: Subscriber<Taken = <S as Subscriber>::Input>> Handler for Linked<S> {
 }
 
 impl<S: Subscriber<Taken = Vec<<S as Subscriber>::Input>>> BatchHandler for Linked<S> {
-    type Input = S::Input;
+    const OPTIONS: Options = S::OPTIONS;
 
-    fn options(&self) -> Options {
-        S::OPTIONS
-    }
+    type Input = S::Input;
 
     fn accepts(&self, input: &S::Input) -> bool {
         S::accepts(input)

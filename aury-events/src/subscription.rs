@@ -166,11 +166,8 @@ impl<P, F> Closure<P, F> {
 }
 
 impl<P: 'static, F: EventHandler<P>> Handler for Closure<P, F> {
+    const OPTIONS: Options = Options::new();
     type Input = F::Input;
-
-    fn options(&self) -> Options {
-        Options::new()
-    }
 
     fn accepts(&self, _input: &F::Input) -> bool {
         true

@@ -1,18 +1,27 @@
 //! Real servers for tests, and the ways in which they fail.
 //!
 //! - [`RedisServer`]: a `redis-server` of the test's own, on a free port, in a temporary folder; it ends with its value;
+//! - [`RabbitServer`]: a `rabbitmq-server` likewise; since it takes seconds to start, tests share one, or lease one
+//!   that they may break;
+//! - `Amqp`: a plain client of it, for what others than the framework do there;
 //! - [`Proxy`]: a TCP proxy in front of a server, which cuts, refuses, stalls and slows connections.
 //!
-//! A test that starts a server is `#[ignore = "needs redis-server; tests/run installs it"]`.
+//! A test that starts a server is `#[ignore = "needs redis-server; tests/run installs it"]`, or `rabbitmq-server`.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[cfg(feature = "rabbitmq")]
+mod amqp;
 mod process;
 mod proxy;
+mod rabbitmq;
 mod redis;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "rabbitmq")]
+pub(crate) use self::amqp::Amqp;
 pub(crate) use self::{
     proxy::Proxy,
+    rabbitmq::{Leased, RabbitServer},
     redis::{RedisOptions, RedisServer},
 };

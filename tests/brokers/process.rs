@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a server may take to start or to shut down.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(2);
 
 /// A child process that ends with this value, also when its test panics.
@@ -32,6 +32,11 @@ impl Process {
             }
             Err(error) => panic!("could not start {program}: {error}"),
         }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it has.

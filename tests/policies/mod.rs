@@ -126,7 +126,10 @@ impl Broker {
         let factory = BackendFactory::find(self.backend).unwrap();
         let connect = Connect::new("default", "another", "/tests", config);
         let backend = factory.connect(connect).await.unwrap();
-        backend.publish(Outgoing { envelope, origin: Origin::Application }).await.unwrap();
+        backend
+            .publish(Outgoing { envelope, origin: Origin::Application, delay: None })
+            .await
+            .unwrap();
         backend.close().await.unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 #[path = "../brokers/mod.rs"]
 mod brokers;
+mod dead_letters;
 mod policies;
 mod pubsub;
 #[path = "../policies/mod.rs"]

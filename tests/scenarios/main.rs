@@ -7,6 +7,8 @@ mod buses;
 mod chains;
 mod circuit_breakers;
 mod conditions;
+mod dead_letters;
+mod delays;
 mod dynamic;
 mod failures;
 mod fan_out;

@@ -38,7 +38,10 @@ pub(crate) fn raw(builder: EventBusManagerBuilder, name: &str) -> (EventBusManag
 impl Raw {
     pub(crate) async fn publish(&self, envelope: Envelope) {
         let backend = BACKENDS.lock().unwrap().as_ref().unwrap()[&self.url].clone();
-        backend.publish(Outgoing { envelope, origin: Origin::Application }).await.unwrap();
+        backend
+            .publish(Outgoing { envelope, origin: Origin::Application, delay: None })
+            .await
+            .unwrap();
     }
 }
 

@@ -72,3 +72,13 @@ async fn no_subscriber_at_all_is_a_warning_that_explains_what_is_not_linked() {
     );
     assert_eq!(run.code, Some(0));
 }
+
+#[tokio::test]
+async fn a_process_that_only_publishes_needs_no_subscriber() {
+    let run = run(env!("CARGO_BIN_EXE_unlinked"), &[("EVENT_SUBSCRIBERS", "none")]).await;
+    assert_eq!(
+        run.stderr,
+        " INFO aury_events::startup: the event buses are up subscribers=0 linked=0\n"
+    );
+    assert_eq!(run.code, Some(0));
+}

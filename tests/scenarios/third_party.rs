@@ -172,7 +172,7 @@ async fn what_a_backend_reports_while_it_connects_is_why_the_buses_do_not_start(
     let builder = builder.subscribers("none").bus("default", BusConfig::backend("loopback"));
     assert_eq!(
         builder.start().await.unwrap_err().to_string(),
-        "the event buses cannot start: could not connect on the bus `default`: could not connect: no URL is set, such \
+        "the event buses cannot start: could not start on the bus `default`: could not connect: no URL is set, such \
          as `loopback://shop`"
     );
 }

@@ -70,6 +70,20 @@ choice! {
 }
 
 choice! {
+    /// What happens when an event is published that no queue on RabbitMQ is bound for: nobody has ever subscribed to it,
+    /// or the queues are gone.
+    pub enum Unroutable {
+        /// Nothing (`ignore`).
+        Ignore = "ignore",
+        /// It is logged, once for each event name (`warn`).
+        #[default]
+        Warn = "warn",
+        /// The publish fails (`error`). Each then waits for the broker's answer to the one before.
+        Error = "error",
+    }
+}
+
+choice! {
     /// How an envelope is written to a broker. Every form is understood on receipt, whichever is chosen here.
     pub enum Format {
         /// CloudEvents 1.0 in JSON, structured mode (`cloudevents`).

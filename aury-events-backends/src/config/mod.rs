@@ -2,7 +2,7 @@
 //!
 //! - [`BackendConfig`]: all of it, with a safe default for each field;
 //! - [`BusUrl`]: where the broker is, in a type that never prints a password;
-//! - [`ExchangeType`], [`QueueType`], [`Format`]: settings that are one of a few words.
+//! - [`ExchangeType`], [`QueueType`], [`Unroutable`], [`Format`]: settings that are one of a few words.
 
 mod choice;
 mod mask;
@@ -11,7 +11,7 @@ mod url;
 use std::time::Duration;
 
 pub use self::{
-    choice::{ExchangeType, Format, InvalidChoice, QueueType},
+    choice::{ExchangeType, Format, InvalidChoice, QueueType, Unroutable},
     url::{BusUrl, InvalidUrl},
 };
 
@@ -32,6 +32,8 @@ pub struct BackendConfig {
     pub exchange_type: ExchangeType,
     /// Which kind of queue holds what is not handled yet (rabbitmq). Default: quorum.
     pub queue_type: QueueType,
+    /// What happens when an event is published that no queue is bound for (rabbitmq). Default: it is logged.
+    pub unroutable: Unroutable,
     /// How an envelope is written. Default: CloudEvents.
     pub format: Format,
     /// How many deliveries each subscriber may hold unacknowledged (rabbitmq, redis-streams). Default: none, by which
@@ -66,6 +68,7 @@ impl Default for BackendConfig {
             exchange_name: "aury.events".to_owned(),
             exchange_type: ExchangeType::default(),
             queue_type: QueueType::default(),
+            unroutable: Unroutable::default(),
             format: Format::default(),
             prefetch: None,
             queue_capacity: 1024,

@@ -130,7 +130,8 @@ pub(super) async fn many_events_published_at_once_are_answered_one_by_one(
 ) -> Result<(), Unsupported> {
     let (publishing, subscribing) = trial.two_processes().await;
     let worker = subscribing.subscribe("mail").await.handle_all();
-    let outgoing = |number| Outgoing { envelope: order(number), origin: Origin::Application };
+    let outgoing =
+        |number| Outgoing { envelope: order(number), origin: Origin::Application, delay: None };
     let results = publishing.backend.publish_all(&mut (0..EVENTS).map(outgoing)).await;
     assert_eq!(results.len(), EVENTS as usize);
     assert!(results.iter().all(Result::is_ok));

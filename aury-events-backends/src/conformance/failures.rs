@@ -1,6 +1,6 @@
 //! Events that could not be handled: again, later, or never.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
     trial::{Need, Trial},
     wait::{DEADLINE, in_time},
 };
-use crate::delivery::DeadLetter;
+use crate::{dead_letters::DeadLetter, error::BackendError};
 
 const EVENTS: u32 = 200;
 
@@ -171,7 +171,20 @@ pub(super) async fn dead_letters_are_seen_from_every_process(
     Ok(())
 }
 
+/// The dead letters of the subscribers that checks have.
 pub(super) async fn letters_of(process: &Process) -> Vec<DeadLetter> {
-    let letters = in_time("the dead letters", process.backend.dead_letters()).await;
+    let subscribers = ["mail", "failing", "working"].map(Arc::from);
+    let reading = async {
+        let mut reader = process.backend.dead_letters(&subscribers).await?;
+        let mut letters = Vec::new();
+        loop {
+            let page = reader.next_page().await?;
+            if page.is_empty() {
+                return Ok::<_, BackendError>(letters);
+            }
+            letters.extend(page);
+        }
+    };
+    let letters = in_time("the dead letters", reading).await;
     letters.unwrap_or_else(|error| panic!("dead letters: {error:?}"))
 }

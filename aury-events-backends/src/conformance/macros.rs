@@ -75,6 +75,24 @@ macro_rules! __conformance_checks {
                 a_dead_letter_does_not_come_again
                 dead_letters_are_seen_from_every_process
             }
+            dead_letters {
+                a_replayed_letter_goes_to_its_subscriber_alone_as_a_first_attempt
+                a_replayed_letter_is_there_no_more
+                a_replayed_letter_that_fails_again_is_one_again
+                a_purged_letter_is_there_no_more
+                only_the_letters_that_are_asked_for_are_read
+                the_letters_of_another_service_are_not_read
+                another_process_of_the_service_replays_and_purges
+                a_letter_whose_subscriber_is_away_is_kept_or_waits_for_it
+                the_letter_of_a_broadcast_subscriber_is_replayed
+                reading_ends_with_what_was_there_though_all_is_replayed_and_fails_again
+            }
+            delays {
+                a_delayed_event_comes_not_before_its_time_and_holds_up_no_other
+                events_published_at_once_have_their_own_delays
+                a_delayed_event_goes_to_those_who_listen_when_its_time_has_come
+                a_delayed_event_outlives_its_publisher
+            }
             payloads {
                 text_of_every_kind_arrives_unchanged
                 bytes_and_extreme_numbers_arrive_unchanged

@@ -25,13 +25,15 @@
 //! says on standard error why it does not apply (`cargo test -- --nocapture`). A subject that can also break its server
 //! ([`Subject::inflict`]) is tested through outages.
 //!
-//! The checks, by file: `delivery`, `order`, `sharing`, `takeover`, `failures`, `payloads`, `metadata`, `patterns`,
-//! `isolation`, `ending` and `outages`. What must hold of many events at once is judged by one oracle, the [`Ledger`].
+//! The checks, by file: `delivery`, `order`, `sharing`, `takeover`, `failures`, `dead_letters`, `delays`, `payloads`,
+//! `metadata`, `patterns`, `isolation`, `ending` and `outages`. What must hold of many events at once is judged by one oracle, the [`Ledger`].
 #![expect(clippy::print_stderr, reason = "a check that does not apply says so to whoever runs it")]
 
 #[macro_use]
 mod macros;
 
+mod dead_letters;
+mod delays;
 mod delivery;
 mod ending;
 mod failures;

@@ -48,7 +48,8 @@ pub(super) async fn events_published_at_once_arrive_in_order(
 ) -> Result<(), Unsupported> {
     let (publishing, subscribing) = trial.two_processes().await;
     let worker = subscribing.subscribe("mail").await.handle_all();
-    let outgoing = |number| Outgoing { envelope: order(number), origin: Origin::Application };
+    let outgoing =
+        |number| Outgoing { envelope: order(number), origin: Origin::Application, delay: None };
     publishing.backend.publish_all(&mut (0..EVENTS).map(outgoing)).await;
     worker.seen.reach(EVENTS as usize).await;
     assert_in_order(&worker.stop().await, 0);

@@ -82,7 +82,7 @@ impl Process {
         origin: Origin,
         envelope: Envelope,
     ) -> Result<(), BackendError> {
-        self.backend.publish(Outgoing { envelope, origin }).await
+        self.backend.publish(Outgoing { envelope, origin, delay: None }).await
     }
 
     /// Publishes an event and enters the result.

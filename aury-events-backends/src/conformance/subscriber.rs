@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     backend::Backend,
-    delivery::{Cancel, Consumer, DeadLetterReason, Delivery, Settlement},
+    dead_letters::DeadLetterReason,
+    delivery::{Cancel, Consumer, Delivery, Settlement},
 };
 
 /// A subscription that is read by hand.

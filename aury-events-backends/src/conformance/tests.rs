@@ -11,9 +11,10 @@ use std::{
 
 use super::{CHECKS, Subject, Verdict};
 use crate::{
-    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, Metadata, Topic},
     error::BackendError,
     in_flight::InFlight,
@@ -40,6 +41,14 @@ enum Defect {
     CountsEveryAttemptAsTheFirst,
     LosesDeadLetters,
     RedeliversDeadLetters,
+    ListsTheLettersOfAll,
+    ReadsLettersWithoutEnd,
+    ReplaysToEverybody,
+    LosesWhatIsReplayed,
+    ReplaysTwice,
+    PurgesNothing,
+    IgnoresDelays,
+    LosesWhatIsDelayed,
     EndsWithoutHandingOut,
     NeverEnds,
     TakesEventsWhenClosed,
@@ -50,7 +59,7 @@ enum Defect {
 }
 
 /// Each defect, with a check that has to fail for it.
-const NOTICED: [(Defect, &str); 21] = [
+const NOTICED: [(Defect, &str); 29] = [
     (
         Defect::LosesOneInHundred,
         "delivery::every_event_of_many_publishers_reaches_every_subscriber_once",
@@ -77,6 +86,29 @@ const NOTICED: [(Defect, &str); 21] = [
     ),
     (Defect::LosesDeadLetters, "failures::a_dead_letter_is_listed_with_its_reason"),
     (Defect::RedeliversDeadLetters, "failures::a_dead_letter_does_not_come_again"),
+    (Defect::ListsTheLettersOfAll, "dead_letters::only_the_letters_that_are_asked_for_are_read"),
+    (
+        Defect::ReadsLettersWithoutEnd,
+        "dead_letters::reading_ends_with_what_was_there_though_all_is_replayed_and_fails_again",
+    ),
+    (
+        Defect::ReplaysToEverybody,
+        "dead_letters::a_replayed_letter_goes_to_its_subscriber_alone_as_a_first_attempt",
+    ),
+    (
+        Defect::LosesWhatIsReplayed,
+        "dead_letters::a_letter_whose_subscriber_is_away_is_kept_or_waits_for_it",
+    ),
+    (Defect::ReplaysTwice, "dead_letters::a_replayed_letter_is_there_no_more"),
+    (Defect::PurgesNothing, "dead_letters::a_purged_letter_is_there_no_more"),
+    (
+        Defect::IgnoresDelays,
+        "delays::a_delayed_event_comes_not_before_its_time_and_holds_up_no_other",
+    ),
+    (
+        Defect::LosesWhatIsDelayed,
+        "delays::a_delayed_event_goes_to_those_who_listen_when_its_time_has_come",
+    ),
     (
         Defect::EndsWithoutHandingOut,
         "ending::a_cancelled_subscription_hands_out_what_it_took_and_ends",
@@ -134,7 +166,7 @@ impl Subject for Suspect {
 /// The memory backend with a defect.
 #[derive(Debug)]
 struct Defective {
-    inner: MemoryBackend,
+    inner: Arc<MemoryBackend>,
     defect: Defect,
     published: AtomicU32,
     held_back: Mutex<Option<Outgoing>>,
@@ -142,7 +174,7 @@ struct Defective {
 
 impl Defective {
     fn new(defect: Defect, config: &BackendConfig) -> Self {
-        let inner = MemoryBackend::new(config);
+        let inner = Arc::new(MemoryBackend::new(config));
         Self { inner, defect, published: AtomicU32::default(), held_back: Mutex::default() }
     }
 
@@ -164,6 +196,8 @@ impl Defective {
                 }
             }
             Defect::LosesTheFirstAfterSubscribing if number == 1 => vec![],
+            Defect::LosesWhatIsDelayed if event.delay.is_some() => vec![],
+            Defect::IgnoresDelays => vec![Outgoing { delay: None, ..event }],
             Defect::LosesHeadersAndKey | Defect::MakesNewIds | Defect::BreaksChains => {
                 let metadata = self.spoil(event.envelope.metadata());
                 let envelope = Envelope::new(metadata, event.envelope.payload().clone());
@@ -220,8 +254,19 @@ impl Backend for Defective {
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        self.inner.dead_letters()
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        let subscribers: Vec<Arc<str>> = match self.defect {
+            Defect::ListsTheLettersOfAll => ["mail", "failing", "working"].map(Arc::from).into(),
+            _ => subscribers.into(),
+        };
+        Box::pin(async move {
+            let inner = self.inner.dead_letters(&subscribers).await?;
+            let (backend, defect) = (Arc::clone(&self.inner), self.defect);
+            Ok(Box::new(DefectiveReader { inner, backend, defect, subscribers }) as Box<_>)
+        })
     }
 
     fn in_flight(&self) -> &InFlight {
@@ -243,6 +288,67 @@ impl Backend for Defective {
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         self.inner.close()
+    }
+}
+
+struct DefectiveReader {
+    inner: Box<dyn DeadLetterReader>,
+    backend: Arc<MemoryBackend>,
+    defect: Defect,
+    subscribers: Vec<Arc<str>>,
+}
+
+impl DeadLetterReader for DefectiveReader {
+    fn next_page(&mut self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
+        Box::pin(async {
+            let mut page = self.inner.next_page().await?;
+            if page.is_empty() && self.defect == Defect::ReadsLettersWithoutEnd {
+                self.inner = self.backend.dead_letters(&self.subscribers).await?;
+                page = self.inner.next_page().await?;
+            }
+            let spoil = |letter: DeadLetter| {
+                let (backend, defect) = (Arc::clone(&self.backend), self.defect);
+                let token = letter.token().to_owned();
+                let store = DefectiveStore { backend, defect, kept: letter.clone() };
+                letter.kept_as(token, Arc::new(store))
+            };
+            Ok(page.into_iter().map(spoil).collect())
+        })
+    }
+}
+
+struct DefectiveStore {
+    backend: Arc<MemoryBackend>,
+    defect: Defect,
+    /// The letter as the backend gave it.
+    kept: DeadLetter,
+}
+
+impl DeadLetterStore for DefectiveStore {
+    fn replay(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
+        let (backend, defect, kept) = (Arc::clone(&self.backend), self.defect, self.kept.clone());
+        let envelope = letter.envelope.clone();
+        Box::pin(async move {
+            match defect {
+                Defect::LosesWhatIsReplayed => kept.purge().await,
+                Defect::ReplaysToEverybody | Defect::ReplaysTwice => {
+                    let event = Outgoing { envelope, origin: Origin::Handler, delay: None };
+                    backend.publish(event).await?;
+                    match defect {
+                        Defect::ReplaysTwice => kept.replay().await,
+                        _ => kept.purge().await,
+                    }
+                }
+                _ => kept.replay().await,
+            }
+        })
+    }
+
+    fn purge(&self, _: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
+        match self.defect {
+            Defect::PurgesNothing => Box::pin(std::future::ready(Ok(true))),
+            _ => Box::pin(self.kept.clone().purge()),
+        }
     }
 }
 

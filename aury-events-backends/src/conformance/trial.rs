@@ -27,6 +27,7 @@ pub(super) enum Need {
     SharedWork,
     NoSharedWork,
     Remote,
+    Delay,
 }
 
 impl Trial {
@@ -47,6 +48,7 @@ impl Trial {
             Need::SharedWork => (self.capabilities.shared_work, "work is not shared"),
             Need::NoSharedWork => (!self.capabilities.shared_work, "work is shared"),
             Need::Remote => (self.is_remote(), "events do not leave the process"),
+            Need::Delay => (self.capabilities.delay, "events are not published with a delay"),
         };
         if met { Ok(()) } else { Err(Unsupported::new(otherwise)) }
     }

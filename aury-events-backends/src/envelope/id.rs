@@ -1,6 +1,11 @@
 //! Event ids: UUIDs of our own making, any string from elsewhere.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use uuid::Uuid;
 
@@ -36,6 +41,7 @@ impl EventId {
 }
 
 impl From<Uuid> for EventId {
+    #[inline]
     fn from(uuid: Uuid) -> Self {
         Self(Repr::Uuid(uuid))
     }
@@ -47,15 +53,47 @@ impl From<Arc<str>> for EventId {
     }
 }
 
-/// A UUID of version 7 (RFC 9562 §5.7) for an event published `since_epoch` after the start of 1970 (UTC); 74 of the
-/// `random` bits go into it.
+/// A UUID of version 7 (RFC 9562 §5.7) for an event published at that time; 74 of the `random` bits go into it.
 #[inline]
-pub(super) fn uuid_v7(since_epoch: Duration, random: [u64; 2]) -> Uuid {
+pub(super) fn uuid_v7(time: SystemTime, random: [u64; 2]) -> Uuid {
     const VERSION: u64 = 7 << 12;
     const VARIANT: u64 = 0b10 << 62;
-    let millis = since_epoch.as_secs() * 1_000 + u64::from(since_epoch.subsec_millis());
-    let high = millis << 16 | VERSION | random[0] & 0x0fff;
+    let high = Millisecond::number_of(time) << 16 | VERSION | random[0] & 0x0fff;
     Uuid::from_u64_pair(high, VARIANT | random[1] >> 2)
+}
+
+/// A millisecond, with its number since the start of 1970 (UTC).
+#[derive(Clone, Copy)]
+struct Millisecond {
+    start: SystemTime,
+    end: SystemTime,
+    number: u64,
+}
+
+thread_local! {
+    static LATEST: Cell<Millisecond> =
+        const { Cell::new(Millisecond { start: UNIX_EPOCH, end: UNIX_EPOCH, number: 0 }) };
+}
+
+impl Millisecond {
+    /// The number of the millisecond of a time: mostly the one that was asked for last. To work it out takes longer
+    /// than to read the clock.
+    #[inline]
+    fn number_of(time: SystemTime) -> u64 {
+        let latest = LATEST.get();
+        let is_in_it = latest.start <= time && time < latest.end;
+        if is_in_it { latest.number } else { Self::work_out(time) }
+    }
+
+    #[cold]
+    fn work_out(time: SystemTime) -> u64 {
+        // A clock before 1970 gives ids that do not sort; they are unique all the same.
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let number = since_epoch.as_secs() * 1_000 + u64::from(since_epoch.subsec_millis());
+        let start = UNIX_EPOCH + Duration::from_millis(number);
+        LATEST.set(Self { start, end: start + Duration::from_millis(1), number });
+        number
+    }
 }
 
 /// Takes an id as it came; one in the usual form of a UUID is kept as such.
@@ -96,12 +134,14 @@ mod tests {
     use super::{super::random, *};
 
     fn id_at(millis: u64) -> EventId {
-        uuid_v7(Duration::from_millis(millis), random::words()).into()
+        uuid_v7(UNIX_EPOCH + Duration::from_millis(millis), random::words()).into()
     }
 
     #[test]
     fn ids_are_version_7_and_unique_and_sort_by_time() {
         let ids: Vec<_> = (0..10_000).map(id_at).collect();
+        let millis = |id: &EventId| id.as_uuid().unwrap().as_u64_pair().0 >> 16;
+        assert!(ids.iter().map(millis).eq(0..10_000));
         assert!(ids.iter().all(|id| id.as_uuid().unwrap().get_version_num() == 7));
         assert!(ids.is_sorted());
         let at_once: HashSet<_> = (0..10_000).map(|_| id_at(0)).collect();

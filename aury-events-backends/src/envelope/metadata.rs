@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use uuid::Uuid;
@@ -82,10 +82,8 @@ impl Metadata {
         cause: Option<&Cause>,
     ) {
         let time = SystemTime::now();
-        // A clock before 1970 gives ids that do not sort; they are unique all the same.
-        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let [a, b] = random::words();
-        let id = uuid_v7(since_epoch, [a, b]);
+        let id = uuid_v7(time, [a, b]);
         self.id = id;
         self.correlation_id = id;
         self.causation_id = Uuid::nil();
@@ -355,6 +353,8 @@ impl fmt::Debug for Metadata {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn metadata(name: &'static str, cause: Option<&Metadata>) -> Metadata {

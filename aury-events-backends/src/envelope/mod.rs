@@ -4,7 +4,7 @@ mod id;
 mod metadata;
 mod name;
 mod payload;
-mod random;
+pub(crate) mod random;
 mod shared_str;
 mod shell;
 mod topic;

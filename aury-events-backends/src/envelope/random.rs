@@ -1,6 +1,6 @@
-//! Random bits for identifiers.
+//! Random bits for identifiers and waits.
 //!
-//! Identifiers have to be unique, not secret, so each thread runs its own generator, seeded once from the operating
+//! They have to be unique, not secret, so each thread runs its own generator, seeded once from the operating
 //! system: no system call and no shared state per event. The generator is xoshiro256++ (Blackman and Vigna, 2018).
 
 use std::cell::Cell;
@@ -19,7 +19,7 @@ fn seed() -> [u64; 4] {
 
 /// Random bits, `N` words of 64.
 #[inline]
-pub(super) fn words<const N: usize>() -> [u64; N] {
+pub(crate) fn words<const N: usize>() -> [u64; N] {
     STATE.with(|cell| {
         let mut s = cell.get();
         let words = std::array::from_fn(|_| next(&mut s));

@@ -5,8 +5,14 @@
 //! subscribers have been served; a handler that publishes never waits (see [`Origin::Handler`]). `publish` is `Ok` when
 //! the event is in every queue, at once for an event that nobody listens to. What the process holds is gone when the
 //! process dies.
+//!
+//! An event that is published with a delay goes to those who listen when the delay has passed. Until then it counts as
+//! in flight, as what waits for another attempt does: a bus that drains waits for it. At most 65,536 of them wait; one
+//! more is refused. The latest 1024 dead letters are kept;
+//! [`Health::dropped_dead_letters`] counts those that these have pushed out.
 
 mod dead_letters;
+mod delays;
 mod line;
 mod queue;
 mod routes;
@@ -15,13 +21,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::{
     dead_letters::Ring,
+    delays::Delays,
     queue::{Queue, QueueConsumer},
     routes::Routes,
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     envelope::Envelope,
     error::BackendError,
     in_flight::InFlight,
@@ -31,7 +39,7 @@ use crate::{
 
 inventory::submit! { BackendFactory::new("memory", CAPABILITIES, connect) }
 
-const CAPABILITIES: Capabilities = Capabilities::NONE.patterns();
+const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     let backend = MemoryBackend::new(&connect.config);
@@ -41,7 +49,8 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
 /// The backend inside one process: see the [module](self).
 #[derive(Debug)]
 pub struct MemoryBackend {
-    routes: RwLock<Routes>,
+    routes: Arc<RwLock<Routes>>,
+    delays: Delays,
     in_flight: InFlight,
     dead_letters: Arc<Ring>,
     queue_capacity: usize,
@@ -50,9 +59,11 @@ pub struct MemoryBackend {
 impl MemoryBackend {
     /// A backend without subscribers, with queues of `config.queue_capacity` events.
     pub fn new(config: &BackendConfig) -> Self {
+        let (routes, in_flight) = (Arc::<RwLock<Routes>>::default(), InFlight::default());
         Self {
-            routes: RwLock::default(),
-            in_flight: InFlight::default(),
+            delays: Delays::new(Arc::clone(&routes), in_flight.tally()),
+            routes,
+            in_flight,
             dead_letters: Arc::default(),
             queue_capacity: config.queue_capacity,
         }
@@ -65,6 +76,12 @@ impl MemoryBackend {
 
     fn routes_mut(&self) -> RwLockWriteGuard<'_, Routes> {
         self.routes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn publish_later(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        // Polled, it is in a runtime.
+        MaybeReady::pending(async { self.delays.add(event) })
     }
 
     /// Waits for a place in the queues that were full, one after the other: the event is in all others already.
@@ -91,9 +108,10 @@ struct Full {
 }
 
 /// Adds an event to all of the queues, as far as there is a place in them.
-#[inline]
+// As for `Queue::offer`.
+#[inline(always)]
 fn offer(queues: &[Arc<Queue>], event: Outgoing) -> Option<Box<Full>> {
-    let Outgoing { envelope, origin } = event;
+    let Outgoing { envelope, origin, .. } = event;
     let (last, others) = queues.split_last()?;
     let mut full = None;
     for queue in others {
@@ -122,6 +140,10 @@ impl Backend for MemoryBackend {
         let routes = self.routes();
         if !routes.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::closed()));
+        }
+        if event.delay.is_some() {
+            drop(routes);
+            return self.publish_later(event);
         }
         let full = match routes.resolved(event.envelope.metadata().name()) {
             Some(queues) => offer(queues, event),
@@ -152,13 +174,18 @@ impl Backend for MemoryBackend {
                 self.in_flight.tally(),
                 Arc::clone(&self.dead_letters),
             ));
+            self.dead_letters.add_queue(&queue);
             routes.add(spec.topic, Arc::clone(&queue));
             Ok(Box::new(QueueConsumer::new(queue)) as Box<dyn Consumer>)
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(async { Ok(self.dead_letters.list()) })
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        let reader = self.dead_letters.read(subscribers);
+        Box::pin(async { Ok(Box::new(reader) as Box<dyn DeadLetterReader>) })
     }
 
     fn in_flight(&self) -> &InFlight {
@@ -175,6 +202,8 @@ impl Backend for MemoryBackend {
             routes.takes(Origin::Application),
             routes.queues().map(|queue| queue.health()).collect(),
         )
+        .with_delayed(self.delays.count())
+        .with_dropped_dead_letters(self.dead_letters.dropped())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
@@ -182,6 +211,7 @@ impl Backend for MemoryBackend {
             for queue in self.routes_mut().close() {
                 queue.close();
             }
+            self.delays.close().await;
             Ok(())
         })
     }
@@ -207,7 +237,10 @@ mod tests {
     async fn publish(backend: &MemoryBackend, number: u32) {
         let payload = Payload::Typed(Arc::new(number));
         let envelope = Envelope::published(NAME, 1, "/service", None, payload);
-        backend.publish(Outgoing { envelope, origin: Origin::Application }).await.unwrap();
+        backend
+            .publish(Outgoing { envelope, origin: Origin::Application, delay: None })
+            .await
+            .unwrap();
     }
 
     async fn next(consumer: &mut Box<dyn Consumer>) -> (u32, Delivery) {

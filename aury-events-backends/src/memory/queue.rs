@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     backend::{Origin, SubscriptionHealth},
-    delayed::{Alarm, Delayed},
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::DeadLetter,
+    delayed::{Alarm, Delayed, due_after},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
@@ -83,7 +84,8 @@ impl Queue {
     }
 
     /// Adds an event, or gives it back when there is no place for it. A closed queue has no taker for it and drops it.
-    #[inline]
+    // Used twice, it would be called by itself, for an event that mostly goes to few queues.
+    #[inline(always)]
     pub(super) fn offer(&self, envelope: Envelope, origin: Origin) -> Result<(), Envelope> {
         let mut state = self.state();
         if state.intake != Intake::Open {
@@ -144,6 +146,22 @@ impl Queue {
             add(&mut state, Entry { envelope, attempt, has_place: false });
             wake(state);
         }
+    }
+
+    /// Adds an event that had become a dead letter, as one that is new. Gives whether there is a taker for it.
+    pub(super) fn add_replayed(&self, envelope: Envelope) -> bool {
+        let mut state = self.state();
+        if state.intake != Intake::Open {
+            return false;
+        }
+        self.tally.accept_under_lock();
+        state.entries.push_back(Entry { envelope, attempt: 1, has_place: false });
+        wake(state);
+        true
+    }
+
+    pub(super) fn subscriber(&self) -> &Arc<str> {
+        &self.subscriber
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -273,7 +291,7 @@ impl Settle for Queue {
         match settlement {
             Settlement::Ack => self.tally.settle(),
             Settlement::Retry { after } => {
-                let due = Instant::now() + after;
+                let due = due_after(after);
                 self.redeliver(delivery, |state, entry| state.delayed.add(due, entry));
             }
             Settlement::DeadLetter(reason) => {

@@ -19,11 +19,8 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{
-    backoff::Backoff,
-    connection::{RedisClient, is_refusal, within},
-};
-use crate::error::BackendError;
+use super::connection::{RedisClient, is_refusal, within};
+use crate::{backoff::Backoff, error::BackendError};
 
 /// How often a silent connection is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(2);

@@ -4,7 +4,6 @@
 //! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service;
 //! - [`RedisIdempotency`]: which events were handled, shared by the processes of a service.
 
-mod backoff;
 mod codec;
 mod connection;
 mod dead_letters;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aury_events_backends::config::{
-    BackendConfig, BusUrl, ExchangeType, Format, InvalidUrl, QueueType,
+    BackendConfig, BusUrl, ExchangeType, Format, InvalidUrl, QueueType, Unroutable,
 };
 
 use super::{setting::Origin, validate};
@@ -91,6 +91,13 @@ impl BusConfig {
     /// Which kind of queue holds what is not handled yet (rabbitmq). Default: quorum.
     pub fn queue_type(mut self, queue_type: QueueType) -> Self {
         self.transport.queue_type = queue_type;
+        self
+    }
+
+    /// What happens when an event is published that no queue is bound for (rabbitmq). Default: it is logged, once for
+    /// each event name.
+    pub fn unroutable(mut self, unroutable: Unroutable) -> Self {
+        self.transport.unroutable = unroutable;
         self
     }
 

@@ -6,11 +6,13 @@
 //! - [`mod@env`]: the process's environment, as configuration;
 //! - [`values`]: what the value of a setting may be, in either;
 //! - [`problem`]: what is wrong, naming each [`setting`] as the user wrote it;
-//! - [`filter`]: which subscribers this process runs.
+//! - [`filter`]: which subscribers this process runs;
+//! - [`mod@nearest`]: what a misspelt word was probably meant to be.
 
 mod bus;
 mod env;
 mod filter;
+mod nearest;
 mod problem;
 mod setting;
 mod validate;
@@ -20,5 +22,6 @@ pub use self::{bus::BusConfig, problem::ConfigProblem};
 pub(crate) use self::{
     env::Environment,
     filter::SubscriberFilter,
-    validate::{check_bus, check_service, check_source, check_subscribers},
+    nearest::nearest,
+    validate::{check_bus, check_service, check_source, check_subscribers, known_backends},
 };

@@ -25,6 +25,11 @@ pub(super) fn backend_for(scheme: &str) -> Option<&'static str> {
     KNOWN.iter().find(|known| known.schemes.contains(&scheme)).map(|known| known.name)
 }
 
+/// The names of this project's backends, whether this build contains them or not.
+pub(crate) fn known_backends() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.name)
+}
+
 /// All schemes that mean a backend by themselves.
 fn schemes() -> Vec<&'static str> {
     let meant = |known: &'static Known| {

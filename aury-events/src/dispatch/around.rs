@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -59,7 +60,7 @@ impl<'a> Around<'a> {
         handling: BoxFuture<'b, Result<(), Failed>>,
     ) -> BoxFuture<'b, Result<(), Failed>> {
         Box::pin(async {
-            let done = panic::catch_in(self.call_once(handling)).await;
+            let done = panic::catch_in(pin!(self.call_once(handling))).await;
             self.note(match done {
                 Ok(Done::Handled) => Sign::Success,
                 Ok(Done::Before) => Sign::None,
@@ -69,9 +70,14 @@ impl<'a> Around<'a> {
         })
     }
 
-    async fn call_once(&self, handling: BoxFuture<'_, Result<(), Failed>>) -> Result<Done, Failed> {
+    async fn call_once(
+        &self,
+        mut handling: BoxFuture<'_, Result<(), Failed>>,
+    ) -> Result<Done, Failed> {
         let context = Context::current().expect("an event is being handled");
         let handling = async {
+            // For the middleware, too, a panic of the handler is an error.
+            let handling = panic::catch_in(handling.as_mut());
             match self.middleware {
                 [] => handling.await,
                 middleware => within(middleware, &context, handling).await,
@@ -93,7 +99,7 @@ impl<'a> Around<'a> {
 async fn within(
     middleware: &[Arc<dyn Middleware>],
     context: &Context,
-    handling: BoxFuture<'_, Result<(), Failed>>,
+    handling: impl Future<Output = Result<(), Failed>> + Send,
 ) -> Result<(), Failed> {
     let is_final = AtomicBool::new(false);
     let handler = async {

@@ -40,7 +40,7 @@ pub(super) fn input<I: FromEnvelope>(
 
 /// Calls the handler, for as long as it may take.
 pub(super) async fn call<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
-    match handler.options().timeout {
+    match H::OPTIONS.timeout {
         None => Ok(handler.call(input).await?),
         Some(limit) => in_time(limit, handler.call(input)).await,
     }

@@ -30,11 +30,11 @@ use crate::{
 
 /// What is called for each batch of a subscription.
 pub(crate) trait BatchHandler: Send + Sync + 'static {
+    /// How its deliveries are treated.
+    const OPTIONS: Options;
+
     /// What it takes many of.
     type Input: FromEnvelope;
-
-    /// How its deliveries are treated.
-    fn options(&self) -> Options;
 
     /// Whether it wants this event.
     fn accepts(&self, input: &Self::Input) -> bool;
@@ -50,7 +50,7 @@ pub(crate) async fn run<H: BatchHandler>(
     consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
 ) {
-    let loops = handler.options().concurrency;
+    let loops = H::OPTIONS.concurrency;
     let (handler, source) = (Arc::new(handler), Arc::new(Mutex::new(Alone(consumer))));
     // Dropped with this future, it takes the loops along.
     let mut running = JoinSet::new();
@@ -100,7 +100,7 @@ impl Gatherer {
 }
 
 async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &SubscriptionInfo) {
-    let options = handler.options();
+    let options = H::OPTIONS;
     let around = Around::of(info, &options);
     loop {
         let mut deliveries = gatherer.next().await;
@@ -118,9 +118,9 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
             };
             let lead = deliveries.remove(leading);
             Current::begin(lead);
-            let handling = panic::catch_in(call(handler, inputs));
+            let handling = call(handler, inputs);
             let handled = match &around {
-                None => handling.await,
+                None => panic::catch_in(pin!(handling)).await,
                 Some(around) => around.call(Box::pin(handling)).await,
             };
             deliveries.insert(leading, Current::end());
@@ -177,7 +177,7 @@ fn leading(deliveries: &[Delivery]) -> Option<usize> {
 }
 
 async fn call<H: BatchHandler>(handler: &H, inputs: Vec<H::Input>) -> Result<(), Failed> {
-    match handler.options().timeout {
+    match H::OPTIONS.timeout {
         None => Ok(handler.call(inputs).await?),
         Some(limit) => attempt::in_time(limit, handler.call(inputs)).await,
     }

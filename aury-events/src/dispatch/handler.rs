@@ -42,11 +42,11 @@ where
 
 /// What is called for each delivery of a subscription.
 pub(crate) trait Handler: Send + Sync + 'static {
+    /// How its deliveries are treated.
+    const OPTIONS: Options;
+
     /// What it takes.
     type Input: FromEnvelope;
-
-    /// How its deliveries are treated.
-    fn options(&self) -> Options;
 
     /// Whether it wants this event.
     fn accepts(&self, input: &Self::Input) -> bool;
@@ -109,6 +109,7 @@ pub trait IntoHandlerResult {
 }
 
 impl IntoHandlerResult for () {
+    #[inline]
     fn into_handler_result(self) -> HandlerResult {
         Ok(())
     }

@@ -14,9 +14,11 @@ mod panic;
 mod retry;
 mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
+use aury_events_backends::{
+    BackendError, BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement,
+};
 use tokio::{task::JoinSet, time};
 
 use self::{
@@ -46,52 +48,50 @@ const TURN: u32 = 64;
 const SHORT_WAIT: Duration = Duration::from_millis(500);
 
 /// Serves a subscription until its consumer ends.
-pub(crate) async fn run<H: Handler>(
+///
+/// The options are constants, and so is the way: what a subscriber does not ask for is not compiled for it.
+pub(crate) fn run<H: Handler>(
     handler: H,
     consumer: Box<dyn Consumer>,
     info: Arc<SubscriptionInfo>,
-) {
-    match handler.options().concurrency {
-        1 => serve(&handler, Alone(consumer), &info).await,
-        loops => serve_at_once(handler, loops, consumer, info).await,
-    }
-}
-
-/// Serves a subscription by several loops at a time.
-async fn serve_at_once<H: Handler>(
-    handler: H,
-    loops: usize,
-    consumer: Box<dyn Consumer>,
-    info: Arc<SubscriptionInfo>,
-) {
-    if handler.options().ordered {
-        let lanes = Lanes::new(consumer, loops);
-        serve_all(handler, (0..loops).map(|_| InLanes::<H::Input>::new(&lanes)), info).await;
+) -> BoxFuture<'static, ()> {
+    if const { H::OPTIONS.concurrency == 1 } {
+        Box::pin(async move { serve(&handler, Alone(consumer), &info).await })
+    } else if const { H::OPTIONS.ordered } {
+        let lanes = Lanes::new(consumer, H::OPTIONS.concurrency);
+        serve_at_once(handler, info, || InLanes::<H::Input>::new(&lanes))
     } else {
         let shared = Shared::new(consumer);
-        serve_all(handler, (0..loops).map(|_| shared.clone()), info).await;
+        serve_at_once(handler, info, || shared.clone())
     }
 }
 
-/// Runs a loop for each source, until all have ended.
-async fn serve_all<H: Handler, S: Source + 'static>(
+/// Serves a subscription by several loops at a time, each with a source of its own.
+fn serve_at_once<H: Handler, S: Source + 'static>(
     handler: H,
-    sources: impl Iterator<Item = S>,
     info: Arc<SubscriptionInfo>,
-) {
+    source: impl Fn() -> S,
+) -> BoxFuture<'static, ()> {
     let handler = Arc::new(handler);
-    // Dropped with this future, it takes the loops along.
-    let mut loops = JoinSet::new();
-    for source in sources {
-        let (handler, info) = (Arc::clone(&handler), Arc::clone(&info));
-        loops.spawn(async move { serve(&*handler, source, &info).await });
-    }
-    while loops.join_next().await.is_some() {}
+    let serve = |_| -> BoxFuture<'static, ()> {
+        let (handler, source, info) = (Arc::clone(&handler), source(), Arc::clone(&info));
+        Box::pin(async move { serve(&*handler, source, &info).await })
+    };
+    all_of((0..H::OPTIONS.concurrency).map(serve).collect())
+}
+
+/// Runs loops until all have ended.
+fn all_of(loops: Vec<BoxFuture<'static, ()>>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        // Dropped with this future, it takes the loops along.
+        let mut loops: JoinSet<()> = loops.into_iter().collect();
+        while loops.join_next().await.is_some() {}
+    })
 }
 
 /// Serves what a source gives, one delivery after the other.
 async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
-    let options = handler.options();
+    let options = H::OPTIONS;
     let around = Around::of(info, &options);
     let dispatch = async {
         let mut taken = 0;
@@ -102,13 +102,10 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
                     panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery));
                 Current::begin(delivery);
                 let handled = match input {
-                    Ok(Some(input)) => {
-                        let handling = || panic::catch_in(attempt::call(handler, input));
-                        match &around {
-                            None => handling().await,
-                            Some(around) => around.call(Box::pin(handling())).await,
-                        }
-                    }
+                    Ok(Some(input)) => match &around {
+                        None => panic::catch_in(pin!(attempt::call(handler, input))).await,
+                        Some(around) => around.call(Box::pin(attempt::call(handler, input))).await,
+                    },
                     not_called => {
                         if let Some(around) = &around {
                             around.pass();

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     task::Poll,
 };
 
@@ -25,16 +25,16 @@ pub(super) fn catch<T>(f: impl FnOnce() -> Result<T, Failed>) -> Result<T, Faile
 }
 
 /// Runs a future to its end; a panic in it is the reason for which it failed.
-pub(super) async fn catch_in<T>(
-    future: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch(|| Ok(future.as_mut().poll(cx))) {
+#[inline]
+pub(super) fn catch_in<T, F>(mut future: Pin<&mut F>) -> impl Future<Output = Result<T, Failed>>
+where
+    F: Future<Output = Result<T, Failed>> + ?Sized,
+{
+    poll_fn(move |cx| match catch(|| Ok(future.as_mut().poll(cx))) {
         Ok(poll) => poll,
         // It is not polled again.
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
-    .await
 }
 
 #[cold]

@@ -1,6 +1,6 @@
 //! What the transport knows of a message.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::{Attribute, WireError, text, time};
 use crate::envelope::{EventId, EventName, InvalidName, id::uuid_v7, random};
@@ -80,10 +80,7 @@ impl<'a> Hint<'a> {
     pub(super) fn event_id(&self, time: SystemTime) -> EventId {
         match self.id.filter(|id| text::is_attribute_value(id)) {
             Some(id) => id.into(),
-            None => {
-                let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-                uuid_v7(since_epoch, random::words()).into()
-            }
+            None => uuid_v7(time, random::words()).into(),
         }
     }
 }

@@ -12,8 +12,10 @@
 //! - *Slow subscribers.* Each has a bounded queue (`QUEUE_CAPACITY`) and loses its oldest event when one too many
 //!   comes. That is counted in [`SubscriptionHealth::dropped`](crate::SubscriptionHealth::dropped) and logged, at most
 //!   once a second.
-//! - *Retries* wait in this process and take places in the queue. *Dead letters* go to the stream
-//!   `{prefix}dead-letters`, messages that are no events included.
+//! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
+//! - *Dead letters* go to the stream `{prefix}dead-letters`, messages that are no events included. One that is replayed
+//!   goes to all processes in which its subscriber runs, by the channel `replay:{prefix}:{service}.{subscriber}:`, and is
+//!   removed when one of them has taken it.
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
 
@@ -22,6 +24,7 @@ mod lag;
 mod memo;
 mod publish;
 mod queue;
+mod replay;
 mod subscriptions;
 mod topics;
 
@@ -36,26 +39,27 @@ use std::{
 
 use redis::{Cmd, aio::MultiplexedConnection};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
 
 use self::{
     queue::{Queue, QueueConsumer},
-    subscriptions::Subscriptions,
+    replay::{ByChannel, replay_channel},
+    subscriptions::{Subscriptions, ToStore},
     topics::{Status, channel},
 };
 use super::{
     codec::Codec,
     connection::RedisClient,
-    dead_letters::{DeadLetters, Undecodable},
+    dead_letters::DeadLetters,
     link::{Commands, Link},
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
-    config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     error::BackendError,
     in_flight::{InFlight, Tally},
     maybe_ready::{BoxFuture, MaybeReady},
@@ -68,7 +72,7 @@ const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().remote();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     Box::pin(async move {
-        let backend = PubSubBackend::connect(&connect.config).await?;
+        let backend = PubSubBackend::connect(connect).await?;
         Ok(Arc::new(backend) as Arc<dyn Backend>)
     })
 }
@@ -86,7 +90,7 @@ pub struct PubSubBackend {
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
     intake: Intake,
-    /// What looks after the connections and stores undecodable messages.
+    /// What looks after the connections and the store of dead letters.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -97,16 +101,20 @@ impl PubSubBackend {
     ///
     /// When the URL is none of Redis, when the server refuses us, as with a wrong password, or when it has not been
     /// reached in time.
-    pub async fn connect(config: &BackendConfig) -> Result<Self, BackendError> {
+    pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
+        let Connect { service, ref config, .. } = connect;
         let client = RedisClient::new(config)?;
         let codec = Codec::new(config);
         let deadline = Instant::now() + config.connect_timeout;
         let commands =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
-        let dead_letters = Arc::new(DeadLetters::new(Arc::clone(&commands), codec.clone(), config));
+        let replay = ByChannel { prefix: config.key_prefix.clone(), service: Arc::clone(&service) };
+        let dead_letters =
+            DeadLetters::new(Arc::clone(&commands), service, codec.clone(), config, replay);
+        let dead_letters = Arc::new(dead_letters);
         let in_flight = InFlight::default();
         let storing = Arc::new(in_flight.tally());
-        let (subscriptions, undecodable) =
+        let (subscriptions, storable) =
             Subscriptions::new(config.key_prefix.clone(), codec.clone(), Arc::clone(&storing));
         let subscriptions = Arc::new(subscriptions);
         let left = deadline.saturating_duration_since(Instant::now());
@@ -115,7 +123,7 @@ impl PubSubBackend {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&commands).supervise());
         tasks.spawn(Arc::clone(&listening).supervise());
-        tasks.spawn(store(undecodable, Arc::clone(&dead_letters), storing));
+        tasks.spawn(store(storable, Arc::clone(&dead_letters), storing));
         Ok(Self {
             prefix: config.key_prefix.clone(),
             codec,
@@ -135,7 +143,7 @@ impl PubSubBackend {
     /// The command that publishes an event, and its size in bytes.
     fn command(
         &self,
-        Outgoing { envelope, origin }: &Outgoing,
+        Outgoing { envelope, origin, .. }: &Outgoing,
     ) -> Result<(Cmd, usize), BackendError> {
         if !self.intake.takes(*origin) {
             return Err(BackendError::closed());
@@ -152,8 +160,9 @@ impl PubSubBackend {
         if !self.intake.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
-        let SubscriptionSpec { subscriber, topic, .. } = spec;
+        let SubscriptionSpec { subscriber, topic, service, .. } = spec;
         let operation = format!("subscribe {subscriber} to {topic}");
+        let replays = replay_channel(&self.prefix, &service, &subscriber);
         let queue = Queue::new(
             subscriber,
             self.queue_capacity,
@@ -163,30 +172,50 @@ impl PubSubBackend {
         );
         // Made before the wait, it takes the queue back when the wait ends badly.
         let consumer = QueueConsumer::new(Arc::clone(&queue));
-        let status = self.subscriptions.add(topic, queue);
-        let mut status = status.ok_or_else(BackendError::closed)?;
-        let confirmed = status.wait_for(|status| *status != Status::Unconfirmed);
+        let name = Arc::clone(queue.subscriber());
+        let status = self.subscriptions.add(topic, replays, queue);
+        let [events, replays] = status.ok_or_else(BackendError::closed)?;
+        let confirmed = async { (confirmed(events).await, confirmed(replays).await) };
         match timeout(self.connect_timeout, confirmed).await {
             Err(_) => Err(BackendError::timed_out(operation, self.connect_timeout)),
-            Ok(Err(_)) => Err(BackendError::closed()),
-            Ok(Ok(status)) => match &*status {
-                Status::Refused(reason) => Err(BackendError::other(operation, &**reason)),
-                Status::Live | Status::Unconfirmed => Ok(Box::new(consumer)),
-            },
+            Ok((Status::Unconfirmed, _) | (_, Status::Unconfirmed)) => Err(BackendError::closed()),
+            Ok((Status::Refused(reason), _)) => Err(BackendError::other(operation, &*reason)),
+            Ok((Status::Live, replays)) => {
+                if let Status::Refused(reason) = replays {
+                    tracing::warn!(subscriber = %name, %reason, "dead letters cannot be replayed");
+                }
+                Ok(Box::new(consumer))
+            }
         }
     }
 }
 
-/// Stores what could not be decoded, one after the other.
+/// What the server has said about a subscription; [`Status::Unconfirmed`] if it will not any more.
+async fn confirmed(mut status: watch::Receiver<Status>) -> Status {
+    let said = status.wait_for(|status| *status != Status::Unconfirmed).await;
+    said.map_or(Status::Unconfirmed, |status| status.clone())
+}
+
+/// Stores what could not be decoded and removes what was taken back, one after the other.
 async fn store(
-    mut undecodable: mpsc::Receiver<Undecodable>,
+    mut storable: mpsc::Receiver<ToStore>,
     dead_letters: Arc<DeadLetters>,
     storing: Arc<Tally>,
 ) {
-    while let Some(letter) = undecodable.recv().await {
-        if let Err(error) = dead_letters.store_undecodable(&letter).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(event = %letter.name, error, "an undecodable message is lost");
+    while let Some(order) = storable.recv().await {
+        match order {
+            ToStore::Undecodable(letter) => {
+                if let Err(error) = dead_letters.store_undecodable(&letter).await {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(event = %letter.name, error, "an undecodable message is lost");
+                }
+            }
+            ToStore::Replayed(id) => {
+                if let Err(error) = dead_letters.remove(&id).await {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(letter = id, error, "a replayed dead letter is still there");
+                }
+            }
         }
         storing.settle();
     }
@@ -248,8 +277,11 @@ impl Backend for PubSubBackend {
         Box::pin(self.start(spec))
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(self.dead_letters.list())
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        Box::pin(self.dead_letters.read(subscribers.into()))
     }
 
     fn in_flight(&self) -> &InFlight {

@@ -16,8 +16,9 @@ use tokio::{sync::Notify, time::Instant};
 use super::lag::Lag;
 use crate::{
     backend::SubscriptionHealth,
-    delayed::{Alarm, Delayed},
-    delivery::{Cancel, Consumer, DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::DeadLetter,
+    delayed::{Alarm, Delayed, due_after},
+    delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
@@ -95,17 +96,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event, at the cost of the oldest one if there is no place for it. Never waits.
-    pub(super) fn add(&self, envelope: Envelope) {
+    /// Adds an event, at the cost of the oldest one if there is no place for it. Never waits. Gives whether there is a
+    /// taker for it.
+    pub(super) fn add(&self, envelope: Envelope) -> bool {
         let mut state = self.state();
         if state.intake != Intake::Open {
-            return;
+            return false;
         }
         self.tally.accept();
         state.fresh.push_back(envelope);
         if state.is_within_capacity() {
             wake(state);
-            return;
+            return true;
         }
         let dropped = state.fresh.pop_front();
         let report = state.lag.count(Instant::now());
@@ -119,6 +121,7 @@ impl Queue {
                 "the subscriber is too slow: its oldest events are dropped"
             );
         }
+        true
     }
 
     fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
@@ -235,7 +238,7 @@ impl Settle for Queue {
         match settlement {
             Settlement::Ack => self.tally.settle(),
             Settlement::Retry { after } => {
-                let due = Instant::now() + after;
+                let due = due_after(after);
                 self.redeliver(Entry::again(delivery), |state, entry| {
                     state.delayed.add(due, entry)
                 });
@@ -339,6 +342,7 @@ mod tests {
             codec::Codec,
             connection::RedisClient,
             link::{Commands, Link},
+            pubsub::replay::ByChannel,
         },
     };
 
@@ -352,7 +356,9 @@ mod tests {
             ..BackendConfig::default()
         };
         let link = Link::new(RedisClient::new(&config).unwrap(), Arc::new(Commands));
-        let dead_letters = Arc::new(DeadLetters::new(link, Codec::new(&config), &config));
+        let replay = ByChannel { prefix: String::new(), service: "shop".into() };
+        let codec = Codec::new(&config);
+        let dead_letters = Arc::new(DeadLetters::new(link, "shop".into(), codec, &config, replay));
         let queue = Queue::new("slow".into(), 3, in_flight.tally(), dead_letters, Arc::default());
         (Arc::clone(&queue), QueueConsumer::new(queue))
     }

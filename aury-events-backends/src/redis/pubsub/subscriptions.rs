@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::{
     memo::Memo,
     queue::Queue,
+    replay::parts,
     topics::{Kind, Plan, Status, Targets, Topics},
 };
 use crate::{
@@ -25,8 +26,16 @@ use crate::{
     },
 };
 
-/// How many undecodable messages may wait until they are stored.
-const UNDECODABLE_WAITING: usize = 256;
+/// How much may wait until it is stored.
+const STORING: usize = 256;
+
+/// What is to be done in the store of dead letters.
+pub(super) enum ToStore {
+    /// A message is no event.
+    Undecodable(Undecodable),
+    /// The letter of that id has been taken back by its subscriber.
+    Replayed(String),
+}
 
 /// All subscriptions of this process on one bus.
 pub(super) struct Subscriptions {
@@ -37,21 +46,21 @@ pub(super) struct Subscriptions {
     changed: Arc<Notify>,
     is_draining: AtomicBool,
     memo: Mutex<Memo>,
-    undecodable: mpsc::Sender<Undecodable>,
-    /// Counts the undecodable messages that are not stored yet.
+    to_store: mpsc::Sender<ToStore>,
+    /// Counts what is not stored yet.
     storing: Arc<Tally>,
 }
 
 impl Subscriptions {
-    /// No subscriptions yet, and what cannot be decoded.
+    /// No subscriptions yet, and what is to be stored.
     ///
     /// Whoever stores the latter settles each with `storing`.
     pub(super) fn new(
         prefix: String,
         codec: Codec,
         storing: Arc<Tally>,
-    ) -> (Self, mpsc::Receiver<Undecodable>) {
-        let (undecodable, to_store) = mpsc::channel(UNDECODABLE_WAITING);
+    ) -> (Self, mpsc::Receiver<ToStore>) {
+        let (to_store, storable) = mpsc::channel(STORING);
         let subscriptions = Self {
             prefix,
             codec,
@@ -59,10 +68,10 @@ impl Subscriptions {
             changed: Arc::default(),
             is_draining: AtomicBool::new(false),
             memo: Mutex::default(),
-            undecodable,
+            to_store,
             storing,
         };
-        (subscriptions, to_store)
+        (subscriptions, storable)
     }
 
     fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -75,9 +84,15 @@ impl Subscriptions {
         Arc::clone(&self.changed)
     }
 
-    /// Adds a queue, unless all is closed; gives the status of the subscription that it needs.
-    pub(super) fn add(&self, topic: Topic, queue: Arc<Queue>) -> Option<watch::Receiver<Status>> {
-        let status = self.topics().add(&self.prefix, topic, queue);
+    /// Adds a queue, unless all is closed; gives the status of the subscriptions that it needs: to its topic, and to
+    /// `replays`, the channel by which its dead letters come back.
+    pub(super) fn add(
+        &self,
+        topic: Topic,
+        replays: String,
+        queue: Arc<Queue>,
+    ) -> Option<[watch::Receiver<Status>; 2]> {
+        let status = self.topics().add(&self.prefix, topic, replays, queue);
         self.changed.notify_one();
         status
     }
@@ -100,20 +115,54 @@ impl Subscriptions {
 
     /// Takes a message that came by a subscription.
     fn take(&self, kind: Kind, key: &[u8], channel: &[u8], message: Vec<u8>) {
-        if self.is_draining.load(SeqCst) {
-            return;
-        }
         let (targets, has_globs) = {
             let topics = self.topics();
             (topics.targets(kind, key), topics.has_globs())
         };
-        let Some(targets) = targets else { return };
+        let Some(targets) = targets else {
+            return if kind == Kind::Channel {
+                self.take_replayed(channel, &message)
+            };
+        };
+        if self.is_draining.load(SeqCst) {
+            return;
+        }
         let decoded = match kind {
-            Kind::Channel => self.decode(&targets, channel, message, has_globs),
             Kind::Glob => self.decode_once(&targets, key, channel, message),
+            _ => self.decode(&targets, channel, message, has_globs),
         };
         if let Some(envelope) = decoded {
             deliver(&targets, kind, envelope);
+        }
+    }
+
+    /// Takes a dead letter back. While the bus drains, it stays one.
+    fn take_replayed(&self, channel: &[u8], message: &[u8]) {
+        let targets = self.topics().targets(Kind::Replay, channel);
+        let (Some(targets), Some((id, message))) = (targets, parts(message)) else { return };
+        if self.is_draining.load(SeqCst) {
+            return;
+        }
+        // In flight until it is removed.
+        self.storing.accept();
+        let Ok(place) = self.to_store.try_reserve() else { return self.storing.settle() };
+        let name = match targets.first() {
+            Some((Topic::Event(name), _)) => name.clone(),
+            // An event says itself what it is.
+            _ => EventName::from_static("unknown"),
+        };
+        let queues = targets.iter().map(|(_, queue)| queue);
+        let is_taken = match self.codec.decode(message, &name) {
+            Ok(envelope) => queues.fold(false, |taken, queue| queue.add(envelope.clone()) | taken),
+            Err(error) => {
+                self.report(queues, &name, message, &error.to_string());
+                true
+            }
+        };
+        if is_taken {
+            place.send(ToStore::Replayed(id.to_owned()));
+        } else {
+            self.storing.settle();
         }
     }
 
@@ -153,7 +202,9 @@ impl Subscriptions {
                 Some(envelope)
             }
             Err(error) => {
-                self.report(targets, &name, &message, &error.to_string());
+                let concerned = targets.iter().filter(|(topic, _)| topic.matches(&name));
+                let queues = concerned.map(|(_, queue)| queue);
+                self.report(queues, &name, &message, &error.to_string());
                 None
             }
         }
@@ -172,8 +223,14 @@ impl Subscriptions {
 
     /// Has an undecodable message stored for everybody who should have been given it.
     #[cold]
-    fn report(&self, targets: &Targets, name: &EventName, raw: &[u8], reason: &str) {
-        for (_, queue) in targets.iter().filter(|(topic, _)| topic.matches(name)) {
+    fn report<'a>(
+        &self,
+        queues: impl Iterator<Item = &'a Arc<Queue>>,
+        name: &EventName,
+        raw: &[u8],
+        reason: &str,
+    ) {
+        for queue in queues {
             let letter = Undecodable {
                 name: name.clone(),
                 raw: raw[..raw.len().min(MAX_RAW)].into(),
@@ -181,7 +238,7 @@ impl Subscriptions {
                 reason: reason.to_owned(),
             };
             self.storing.accept();
-            let is_kept = self.undecodable.try_send(letter).is_ok();
+            let is_kept = self.to_store.try_send(ToStore::Undecodable(letter)).is_ok();
             if !is_kept {
                 self.storing.settle();
             }
@@ -242,15 +299,17 @@ async fn ask(
     let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
     match kind {
         _ if keys.is_empty() => Ok(()),
-        Kind::Channel => within(ANSWER, connection.subscribe(keys)).await,
+        Kind::Channel | Kind::Replay => within(ANSWER, connection.subscribe(keys)).await,
         Kind::Glob => within(ANSWER, connection.psubscribe(keys)).await,
     }
 }
 
 async fn give_up(connection: &mut MultiplexedConnection, plan: Plan) -> Result<(), RedisError> {
     let keys = |keys: &[Box<[u8]>]| keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>();
-    if !plan.channels.is_empty() {
-        within(ANSWER, connection.unsubscribe(keys(&plan.channels))).await?;
+    for channels in [&plan.channels, &plan.replays] {
+        if !channels.is_empty() {
+            within(ANSWER, connection.unsubscribe(keys(channels))).await?;
+        }
     }
     if !plan.globs.is_empty() {
         within(ANSWER, connection.punsubscribe(keys(&plan.globs))).await?;
@@ -290,7 +349,8 @@ impl Role for Subscriptions {
     async fn prepare(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let surplus = self.topics().give_up_unneeded();
         give_up(connection, surplus).await?;
-        let Plan { channels, globs } = self.topics().unconfirmed();
+        let Plan { channels, globs, replays } = self.topics().unconfirmed();
+        self.subscribe(connection, Kind::Replay, &replays).await?;
         self.subscribe(connection, Kind::Channel, &channels).await?;
         self.subscribe(connection, Kind::Glob, &globs).await
     }

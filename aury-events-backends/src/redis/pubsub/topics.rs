@@ -14,6 +14,8 @@ pub(super) struct Topics {
     channels: HashMap<Box<[u8]>, Shared>,
     /// By glob.
     globs: HashMap<Box<[u8]>, Shared>,
+    /// By the channel by which a subscriber's dead letters come back.
+    replays: HashMap<Box<[u8]>, Shared>,
     is_closed: bool,
 }
 
@@ -35,11 +37,15 @@ pub(super) enum Status {
     Refused(Arc<str>),
 }
 
-/// Which of the two kinds a subscription at the server is.
+/// Which kind of subscription at the server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// To the channel of an event.
     Channel,
+    /// To the channels of many events.
     Glob,
+    /// To the channel of one subscriber.
+    Replay,
 }
 
 /// Subscriptions to be made or given up.
@@ -47,35 +53,51 @@ pub(super) enum Kind {
 pub(super) struct Plan {
     pub(super) channels: Vec<Box<[u8]>>,
     pub(super) globs: Vec<Box<[u8]>>,
+    pub(super) replays: Vec<Box<[u8]>>,
 }
 
 impl Topics {
-    /// Adds a queue, unless all is closed; gives the status of the subscription that it needs.
+    /// Adds a queue, unless all is closed; gives the status of the two subscriptions that it needs: to its topic, and
+    /// to the channel of its replays.
     pub(super) fn add(
         &mut self,
         prefix: &str,
         topic: Topic,
+        replays: String,
         queue: Arc<Queue>,
-    ) -> Option<watch::Receiver<Status>> {
+    ) -> Option<[watch::Receiver<Status>; 2]> {
         if self.is_closed {
             return None;
         }
-        let (map, key) = match &topic {
-            Topic::Event(name) => (&mut self.channels, channel(prefix, name)),
-            Topic::Pattern(pattern) => (&mut self.globs, glob(prefix, pattern)),
+        let (kind, key) = match &topic {
+            Topic::Event(name) => (Kind::Channel, channel(prefix, name)),
+            Topic::Pattern(pattern) => (Kind::Glob, glob(prefix, pattern)),
         };
-        let shared = map.entry(key.into_bytes().into()).or_insert_with(|| Shared {
-            targets: Arc::default(),
-            status: watch::Sender::new(Status::Unconfirmed),
-        });
-        shared.targets = shared.targets.iter().cloned().chain([(topic, queue)]).collect();
-        Some(shared.status.subscribe())
+        Some([(kind, key), (Kind::Replay, replays)].map(|(kind, key)| {
+            let map = self.of_kind_mut(kind);
+            let shared = map.entry(key.into_bytes().into()).or_insert_with(|| Shared {
+                targets: Arc::default(),
+                status: watch::Sender::new(Status::Unconfirmed),
+            });
+            let target = (topic.clone(), Arc::clone(&queue));
+            shared.targets = shared.targets.iter().cloned().chain([target]).collect();
+            shared.status.subscribe()
+        }))
     }
 
     fn of_kind(&self, kind: Kind) -> &HashMap<Box<[u8]>, Shared> {
         match kind {
             Kind::Channel => &self.channels,
             Kind::Glob => &self.globs,
+            Kind::Replay => &self.replays,
+        }
+    }
+
+    fn of_kind_mut(&mut self, kind: Kind) -> &mut HashMap<Box<[u8]>, Shared> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Glob => &mut self.globs,
+            Kind::Replay => &mut self.replays,
         }
     }
 
@@ -91,9 +113,11 @@ impl Topics {
     /// Lets go of queues that are closed, and gives the subscriptions that nobody needs any more.
     pub(super) fn give_up_unneeded(&mut self) -> Plan {
         let mut surplus = Plan::default();
-        for (map, surplus) in
-            [(&mut self.channels, &mut surplus.channels), (&mut self.globs, &mut surplus.globs)]
-        {
+        for (map, surplus) in [
+            (&mut self.channels, &mut surplus.channels),
+            (&mut self.globs, &mut surplus.globs),
+            (&mut self.replays, &mut surplus.replays),
+        ] {
             map.retain(|key, shared| {
                 if shared.targets.iter().any(|(_, queue)| queue.is_closed()) {
                     let open = shared.targets.iter().filter(|(_, queue)| !queue.is_closed());
@@ -116,7 +140,11 @@ impl Topics {
                 map.iter().filter(|(_, shared)| *shared.status.borrow() == Status::Unconfirmed);
             unconfirmed.map(|(key, _)| key.clone()).collect()
         };
-        Plan { channels: keys(&self.channels), globs: keys(&self.globs) }
+        Plan {
+            channels: keys(&self.channels),
+            globs: keys(&self.globs),
+            replays: keys(&self.replays),
+        }
     }
 
     /// Takes note of what the server said.
@@ -129,7 +157,8 @@ impl Topics {
 
     /// Takes note that the server knows nothing of us any more.
     pub(super) fn forget_confirmations(&self) {
-        for shared in self.channels.values().chain(self.globs.values()) {
+        let all = self.channels.values().chain(self.globs.values()).chain(self.replays.values());
+        for shared in all {
             shared.status.send_replace(Status::Unconfirmed);
         }
     }
@@ -137,6 +166,7 @@ impl Topics {
     /// Takes no queue any more, and gives those that there are. Whoever waits for a subscription waits in vain.
     pub(super) fn close(&mut self) -> Vec<Arc<Queue>> {
         self.is_closed = true;
+        self.replays.clear();
         let all = self.channels.drain().chain(self.globs.drain());
         all.flat_map(|(_, shared)| {
             shared.targets.iter().map(|(_, queue)| Arc::clone(queue)).collect::<Vec<_>>()

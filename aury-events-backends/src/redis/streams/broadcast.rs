@@ -10,7 +10,7 @@ use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
-    super::{backoff::Backoff, connection::within},
+    super::connection::within,
     entry::parse_streams,
     group::{Stream, known_events},
     inbox::Inbox,
@@ -18,7 +18,10 @@ use super::{
     server::{Failure, commands},
     shared::Shared,
 };
-use crate::envelope::{EventName, Topic};
+use crate::{
+    backoff::Backoff,
+    envelope::{EventName, Topic},
+};
 
 /// How long the server keeps a read open that finds nothing.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -36,6 +39,8 @@ pub(super) struct Broadcast {
     pub(super) inbox: Arc<Inbox>,
     /// Unique to this subscription.
     pub(super) consumer: String,
+    /// `{service}.{subscriber}`.
+    pub(super) name: String,
     pub(super) topic: Topic,
     /// The streams, each with the id of the last entry that was read from it.
     pub(super) positions: Mutex<Vec<(Stream, String)>>,
@@ -54,28 +59,36 @@ impl Broadcast {
             Topic::Event(event) => vec![event.clone()],
             Topic::Pattern(_) => known_events(server, keys).await?,
         };
+        let replays = Stream { key: keys.replay(&self.name).into(), event: None };
+        let mut streams = vec![replays];
         for event in events.into_iter().filter(|event| self.topic.matches(event)) {
+            streams.push(self.stream_of(event));
+        }
+        for stream in streams {
             let mut last = redis::cmd("XREVRANGE");
-            last.arg(keys.stream(event.as_str())).arg("+").arg("-").arg("COUNT").arg(1);
+            last.arg(&*stream.key).arg("+").arg("-").arg("COUNT").arg(1);
             let last = super::entry::parse_entries(server.ask(&last).await?);
             let position = last.first().map_or("0-0".to_owned(), |entry| entry.id.to_string());
-            self.add(event, position);
+            self.add(stream, position);
         }
         self.make_known().await
+    }
+
+    fn stream_of(&self, event: EventName) -> Stream {
+        Stream { key: self.shared.keys.stream(event.as_str()).into(), event: Some(event) }
     }
 
     /// Begins to read a stream that has appeared, from its first entry.
     pub(super) fn discover(&self, event: &EventName) {
         if self.topic.matches(event) {
-            self.add(event.clone(), "0-0".to_owned());
+            self.add(self.stream_of(event.clone()), "0-0".to_owned());
         }
     }
 
-    fn add(&self, event: EventName, position: String) {
+    fn add(&self, stream: Stream, position: String) {
         let mut positions = self.positions();
-        if positions.iter().all(|(stream, _)| stream.event.as_ref() != Some(&event)) {
-            let key = self.shared.keys.stream(event.as_str()).into();
-            positions.push((Stream { key, event: Some(event) }, position));
+        if positions.iter().all(|(known, _)| known.key != stream.key) {
+            positions.push((stream, position));
         }
     }
 
@@ -139,7 +152,13 @@ impl Broadcast {
                 self.positions()[number].1 = last.id.to_string();
             }
             for entry in entries {
-                self.shared.receive(&self.inbox, number, &positions[number].0, entry, 1);
+                let letter = entry.letter();
+                let stream = &positions[number].0;
+                let is_taken = self.shared.receive(&self.inbox, number, stream, entry, 1);
+                // What fails here leaves a letter that has been replayed, which does less harm than none.
+                if let Some(letter) = letter.filter(|_| is_taken) {
+                    let _ = self.shared.dead_letters.remove(&letter).await;
+                }
             }
         }
         Ok(found)
@@ -179,6 +198,9 @@ impl Broadcast {
         let mut commands = commands();
         commands.cmd("SET").arg(keys.alive(&self.consumer)).arg(1);
         commands.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
+        let replayed_to = keys.replayed_to(&self.name);
+        commands.cmd("HSET").arg(&replayed_to).arg(&self.consumer).arg("");
+        commands.cmd("PEXPIRE").arg(&replayed_to).arg(self.shared.min_idle.as_millis() as u64);
         for (stream, position) in &*self.positions() {
             let Some(event) = &stream.event else { continue };
             commands.cmd("HSET").arg(keys.readers(event.as_str()));

@@ -10,6 +10,9 @@ pub(super) const EVENT: &str = "event";
 /// The field of an entry of a retry stream that holds the number of the attempt to come.
 pub(super) const ATTEMPT: &str = "attempt";
 
+/// The field of an entry of a replay stream that holds the id of the dead letter.
+const LETTER: &str = "letter";
+
 /// The id of an entry: the server's clock in milliseconds, and a number within the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(super) struct EntryId {
@@ -65,6 +68,12 @@ impl Entry {
         let field = self.fields.iter().find(|(name, _)| name == ATTEMPT.as_bytes());
         let number = field.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
         number.unwrap_or(1)
+    }
+
+    /// The id of the dead letter that it was.
+    pub(super) fn letter(&self) -> Option<String> {
+        let field = self.fields.iter().find(|(name, _)| name == LETTER.as_bytes());
+        field.and_then(|(_, value)| String::from_utf8(value.clone()).ok())
     }
 
     /// `[id, [name, value, …]]`. An entry that has been deleted has no fields.

@@ -29,7 +29,7 @@ pub(super) struct Group {
 #[derive(Debug, Clone)]
 pub(super) struct Stream {
     pub(super) key: Arc<str>,
-    /// The events in it; `None` if they are retries of any.
+    /// The events in it; `None` if they are retries or replays of any.
     pub(super) event: Option<EventName>,
 }
 

@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     backend::SubscriptionHealth,
-    delivery::{DeadLetter, Delivery, Settle, Settlement},
+    dead_letters::DeadLetter,
+    delayed::due_after,
+    delivery::{Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
@@ -123,24 +125,38 @@ impl Inbox {
     }
 
     /// Takes in an entry, unless it is held already. `count` is how often the server has delivered it from its stream,
-    /// whose first delivery is attempt `first_attempt`.
-    pub(super) fn take_in(&self, place: Place, envelope: Envelope, first_attempt: u32, count: u32) {
+    /// whose first delivery is attempt `first_attempt`. Gives whether it is here now.
+    pub(super) fn take_in(
+        &self,
+        place: Place,
+        envelope: Envelope,
+        first_attempt: u32,
+        count: u32,
+    ) -> bool {
         let mut state = self.state();
-        if self.intake() >= Intake::Cancelled || !state.places.insert(place) {
-            return;
+        if self.intake() >= Intake::Cancelled {
+            return false;
+        }
+        if !state.places.insert(place) {
+            return true;
         }
         self.tally.accept();
         let tag = state.hold(place, first_attempt);
         let attempt = first_attempt.saturating_add(count.max(1) - 1);
         state.ready.push_back(Waiting { tag, envelope, attempt });
         wake(state);
+        true
     }
 
-    /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten.
-    pub(super) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) {
+    /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten. Gives
+    /// whether it is here now.
+    pub(super) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) -> bool {
         let mut state = self.state();
-        if self.intake() >= Intake::Cancelled || !state.places.insert(place) {
-            return;
+        if self.intake() >= Intake::Cancelled {
+            return false;
+        }
+        if !state.places.insert(place) {
+            return true;
         }
         self.tally.accept();
         let tag = state.hold(place, 1);
@@ -150,6 +166,7 @@ impl Inbox {
             Some(as_what) => self.to_put_away.add(PutAway { tag, as_what, stored: None }),
             None => self.to_tell.add(Tell::Ack { tag }),
         }
+        true
     }
 
     /// Whether an entry is held, be it that only its acknowledgement is outstanding.
@@ -395,7 +412,7 @@ impl Settle for Inbox {
                 self.put_away(tag, Kept::Delayed { envelope, attempt, after })
             }
             Settlement::Retry { after } => {
-                self.redeliver(delivery, Some(Instant::now() + after));
+                self.redeliver(delivery, Some(due_after(after)));
                 MaybeReady::ready(Ok(()))
             }
             Settlement::DeadLetter(reason) => {

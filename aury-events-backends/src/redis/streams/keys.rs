@@ -33,7 +33,7 @@ impl Keys {
         format!("{}:alive:{consumer}", self.prefix)
     }
 
-    /// Sorted set: what is to be delivered to a group again, by time.
+    /// Sorted set: what is to be delivered to a group again, or is published with a delay, by time.
     pub(super) fn delayed(&self) -> String {
         format!("{}:delayed", self.prefix)
     }
@@ -41,6 +41,16 @@ impl Keys {
     /// Stream: what is to be delivered to that group again, now.
     pub(super) fn retry(&self, group: &str) -> String {
         format!("{}:retry:{group}", self.prefix)
+    }
+
+    /// Stream: dead letters of that `broadcast` subscriber that are to be delivered to it again.
+    pub(super) fn replay(&self, group: &str) -> String {
+        format!("{}:replay:{group}", self.prefix)
+    }
+
+    /// Hash that expires: the consumers of that `broadcast` subscriber.
+    pub(super) fn replayed_to(&self, group: &str) -> String {
+        format!("{}:replayed-to:{group}", self.prefix)
     }
 
     /// Hash: how far each `broadcast` subscriber has read the events of that name.
@@ -68,6 +78,8 @@ mod tests {
             keys.alive("c"),
             keys.delayed(),
             keys.retry("g"),
+            keys.replay("g"),
+            keys.replayed_to("g"),
             keys.readers("e"),
             keys.trimming(),
         ] {

@@ -24,6 +24,10 @@
 //!   its process died has lost an attempt.
 //! - A retry of up to a second is waited for in place. A longer one is put aside on the server (`{prefix}:delayed`) and
 //!   comes back by the stream `{prefix}:retry:{group}`, up to a second late; it is no longer in flight meanwhile.
+//! - An event that is published with a delay is put aside in the same place, on the server, and comes to its stream up to
+//!   half a second late: to those who listen then, whichever processes have ended meanwhile.
+//! - A dead letter comes back by the stream of its group's retries, or by `{prefix}:replay:{group}` to all processes in
+//!   which its `broadcast` subscriber runs; it is removed then when one of them has taken it.
 //! - A stream is trimmed up to the oldest entry that some group has not acknowledged or some live `broadcast`
 //!   subscriber has not read. One that nobody ever subscribed to keeps about the latest 100,000. A group that nobody
 //!   serves any more holds up the trimming: remove its line in `{prefix}:subscribers` by `HDEL`, then the group by
@@ -47,6 +51,7 @@ mod keys;
 mod orders;
 mod publisher;
 mod reader;
+mod replay;
 mod server;
 mod settler;
 mod shared;
@@ -74,6 +79,7 @@ use self::{
     keys::Keys,
     publisher::{Chunk, Publisher},
     reader::Reader,
+    replay::{ByStream, group_name},
     server::{Server, persist},
     settler::Settler,
     shared::Shared,
@@ -88,7 +94,8 @@ use super::{
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
     config::BackendConfig,
-    delivery::{Consumer, DeadLetter},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
@@ -98,7 +105,7 @@ use crate::{
 inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }
 
 const CAPABILITIES: Capabilities =
-    Capabilities::NONE.at_least_once().patterns().shared_work().remote();
+    Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     Box::pin(async {
@@ -160,17 +167,21 @@ impl StreamsBackend {
     ///
     /// When there is no usable URL, when the server refuses us, and when it cannot be reached in that time.
     pub async fn connect(connect: Connect, timing: Timing) -> Result<Self, BackendError> {
-        let Connect { bus, config, .. } = connect;
+        let Connect { bus, service, config, .. } = connect;
         let client = RedisClient::new(&config)?;
         let link =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
         let codec = Codec::new(&config);
+        let keys = Keys::new(&config.key_prefix);
+        let replay = ByStream { keys: keys.clone(), service: Arc::clone(&service) };
+        let dead_letters =
+            DeadLetters::new(Arc::clone(&link), service, codec.clone(), &config, replay);
         let shared = Arc::new(Shared {
             bus,
             client,
             server: Server::new(Arc::clone(&link)),
-            keys: Keys::new(&config.key_prefix),
-            dead_letters: DeadLetters::new(Arc::clone(&link), codec.clone(), &config),
+            keys,
+            dead_letters,
             codec,
             min_idle: timing.min_idle,
         });
@@ -240,8 +251,8 @@ impl StreamsBackend {
         } else {
             self.config.prefetch_for(spec.concurrency) as usize
         };
-        let name = Arc::clone(&spec.subscriber);
-        let inbox = Inbox::new(name, capacity, !spec.broadcast, self.in_flight.tally());
+        let name = group_name(&spec.service, &spec.subscriber);
+        let inbox = Inbox::new(spec.subscriber, capacity, !spec.broadcast, self.in_flight.tally());
         let inbox = Arc::new(inbox);
         let settler =
             |group| Settler { shared: Arc::clone(shared), inbox: Arc::clone(&inbox), group };
@@ -250,12 +261,12 @@ impl StreamsBackend {
                 shared: Arc::clone(shared),
                 inbox: Arc::clone(&inbox),
                 consumer,
+                name,
                 topic: spec.topic,
                 positions: Mutex::default(),
             });
             return Subscription { settler: settler(None), source, inbox };
         }
-        let name = format!("{}.{}", spec.service, spec.subscriber);
         let group = Arc::new(Group::new(name, consumer, spec.topic, &shared.keys));
         let reader = Reader {
             shared: Arc::clone(shared),
@@ -281,7 +292,7 @@ impl Backend for StreamsBackend {
         if !self.takes(event.origin) {
             return MaybeReady::ready(Err(BackendError::closed()));
         }
-        match self.publisher.encode(&event.envelope) {
+        match self.publisher.encode(&event) {
             Ok(encoded) => MaybeReady::pending(self.publisher.publish(encoded)),
             Err(error) => MaybeReady::ready(Err(error)),
         }
@@ -300,7 +311,7 @@ impl Backend for StreamsBackend {
                 while !chunk.is_full() && failure.is_none() {
                     let Some(event) = events.next() else { break };
                     let encoded = match self.takes(event.origin) {
-                        true => self.publisher.encode(&event.envelope),
+                        true => self.publisher.encode(&event),
                         false => Err(BackendError::closed()),
                     };
                     match encoded {
@@ -350,8 +361,11 @@ impl Backend for StreamsBackend {
         })
     }
 
-    fn dead_letters(&self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(self.shared.dead_letters.list())
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        Box::pin(self.shared.dead_letters.read(subscribers.into()))
     }
 
     fn in_flight(&self) -> &InFlight {

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 
 use super::super::dead_letters::Undecodable;
-use crate::{delivery::DeadLetter, envelope::Envelope};
+use crate::{dead_letters::DeadLetter, envelope::Envelope};
 
 /// Something to tell the server, about the entry that is held under a tag.
 #[derive(Debug)]

@@ -13,10 +13,9 @@ use super::{
     server::{Failure, commands, is_passing, persist},
     shared::Shared,
 };
-use crate::{
-    envelope::{Envelope, EventName},
-    error::BackendError,
-};
+use crate::{backend::Outgoing, envelope::EventName, error::BackendError};
+
+const PUBLISH_LATER: &str = include_str!("scripts/publish_later.lua");
 
 /// How many events go to the server in one go.
 const CHUNK: usize = 256;
@@ -38,6 +37,7 @@ pub(super) struct Publisher {
 pub(super) struct Encoded {
     name: EventName,
     bytes: Vec<u8>,
+    delay: Option<Duration>,
 }
 
 impl Publisher {
@@ -45,9 +45,10 @@ impl Publisher {
         Self { shared, limit, announced: RwLock::default() }
     }
 
-    pub(super) fn encode(&self, envelope: &Envelope) -> Result<Encoded, BackendError> {
-        let bytes = self.shared.codec.encode(envelope)?;
-        Ok(Encoded { name: envelope.metadata().name().clone(), bytes })
+    pub(super) fn encode(&self, event: &Outgoing) -> Result<Encoded, BackendError> {
+        let bytes = self.shared.codec.encode(&event.envelope)?;
+        let name = event.envelope.metadata().name().clone();
+        Ok(Encoded { name, bytes, delay: event.delay })
     }
 
     /// Publishes an event. When the connection is lost under it, it is sent again: it may then be there twice, with one
@@ -97,10 +98,19 @@ impl Publisher {
     }
 
     fn add(&self, event: &Encoded) -> Cmd {
-        let mut add = Cmd::with_capacity(5, event.bytes.len() + 128);
-        add.arg("XADD").arg(self.shared.keys.stream(event.name.as_str())).arg("*");
-        add.arg(EVENT).arg(&event.bytes);
-        add
+        let keys = &self.shared.keys;
+        let stream = keys.stream(event.name.as_str());
+        let Some(delay) = event.delay else {
+            let mut add = Cmd::with_capacity(5, event.bytes.len() + 128);
+            add.arg("XADD").arg(stream).arg("*").arg(EVENT).arg(&event.bytes);
+            return add;
+        };
+        let mut later = redis::cmd("EVAL");
+        later.arg(PUBLISH_LATER).arg(2).arg(keys.delayed()).arg(stream);
+        // A part of a millisecond is waited for as a whole one.
+        let millis = delay.as_nanos().div_ceil(1_000_000);
+        later.arg(u64::try_from(millis).unwrap_or(u64::MAX)).arg(&event.bytes);
+        later
     }
 
     /// Makes known that these events have streams, before they have any entry.

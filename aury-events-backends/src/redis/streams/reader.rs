@@ -6,7 +6,7 @@ use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
 use super::{
-    super::{backoff::Backoff, connection::within},
+    super::connection::within,
     entry::{parse_entries, parse_pending, parse_streams},
     group::{Group, Stream},
     inbox::{Inbox, Place},
@@ -14,6 +14,7 @@ use super::{
     server::{Failure, is_missing_group},
     shared::Shared,
 };
+use crate::backoff::Backoff;
 
 /// How long the server keeps a read open that finds nothing. A stream that is discovered meanwhile waits for its end.
 const BLOCK: Duration = Duration::from_millis(500);

@@ -5,11 +5,8 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::super::{
-    backoff::Backoff,
-    link::{Commands, Link},
-};
-use crate::error::BackendError;
+use super::super::link::{Commands, Link};
+use crate::{backoff::Backoff, error::BackendError};
 
 /// How long the server may take to answer housekeeping, a reconnection in between included.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -5,14 +5,13 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use tokio::time::sleep;
 
 use super::{
-    super::backoff::Backoff,
     group::Group,
     inbox::Inbox,
     orders::{Kept, PutAway, Tell},
     server::{Failure, commands},
     shared::Shared,
 };
-use crate::{envelope::Envelope, error::BackendError};
+use crate::{backoff::Backoff, envelope::Envelope, error::BackendError};
 
 const DELAY: &str = include_str!("scripts/delay.lua");
 

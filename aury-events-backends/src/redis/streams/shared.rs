@@ -15,7 +15,10 @@ use super::{
     orders::Kept,
     server::Server,
 };
-use crate::envelope::{Envelope, EventName};
+use crate::{
+    envelope::{Envelope, EventName},
+    error::WithCauses,
+};
 
 /// What all parts of one bus share.
 #[derive(Debug)]
@@ -36,7 +39,8 @@ impl Shared {
         self.min_idle / 4
     }
 
-    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter.
+    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter. Gives
+    /// whether the subscriber has it now.
     pub(super) fn receive(
         &self,
         inbox: &Arc<Inbox>,
@@ -44,10 +48,10 @@ impl Shared {
         stream: &Stream,
         mut entry: Entry,
         count: u32,
-    ) {
+    ) -> bool {
         let place = Place { stream: number, id: entry.id };
         if inbox.holds(place) {
-            return;
+            return true;
         }
         if entry.is_deleted() {
             return inbox.take_in_broken(place, None);
@@ -67,7 +71,7 @@ impl Shared {
                 let name = stream.event.clone().unwrap_or(EventName::from_static("unknown"));
                 let subscriber = Arc::clone(&inbox.subscriber);
                 let letter = Box::new(Undecodable { name, raw, subscriber, reason });
-                inbox.take_in_broken(place, Some(Kept::Broken(letter)));
+                inbox.take_in_broken(place, Some(Kept::Broken(letter)))
             }
         }
     }
@@ -75,17 +79,6 @@ impl Shared {
     fn decode(&self, raw: &[u8], name: Option<&EventName>) -> Result<Envelope, String> {
         let unknown = EventName::from_static("unknown");
         let name = name.unwrap_or(&unknown);
-        self.codec.decode(raw, name).map_err(|error| with_causes(&error))
+        self.codec.decode(raw, name).map_err(|error| WithCauses(&error).to_string())
     }
-}
-
-/// An error with its chain of causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -26,6 +26,7 @@ pub(super) static FIELDS: &[Field] = &[
     bus("EXCHANGE_NAME", |bus, text| set(&mut bus.transport.exchange_name, values::exchange(text))),
     bus("EXCHANGE_TYPE", |bus, text| set(&mut bus.transport.exchange_type, choice(text))),
     bus("QUEUE_TYPE", |bus, text| set(&mut bus.transport.queue_type, choice(text))),
+    bus("UNROUTABLE", |bus, text| set(&mut bus.transport.unroutable, choice(text))),
     bus("FORMAT", |bus, text| set(&mut bus.transport.format, choice(text))),
     bus("PREFETCH", |bus, text| {
         set(&mut bus.transport.prefetch, number(text, &values::PREFETCH).map(Some))

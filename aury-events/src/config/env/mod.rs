@@ -1,10 +1,9 @@
 //! The environment as configuration.
 //!
 //! A variable's name is taken apart ([`variable`]), its text is read by the table of [`fields`], and what is probably
-//! a mistake becomes a [`warning`], with the [`nearest`] name that exists.
+//! a mistake becomes a [`warning`], with the nearest name that exists.
 
 mod fields;
-mod nearest;
 mod variable;
 mod warning;
 

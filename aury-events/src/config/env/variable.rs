@@ -1,9 +1,7 @@
 //! The names of environment variables: `EVENT_{FIELD}` and `EVENT_{INSTANCE}_{FIELD}`.
 
-use super::{
-    fields::{FIELDS, Field, Scope},
-    nearest,
-};
+use super::fields::{FIELDS, Field, Scope};
+use crate::config::nearest::{distance, nearest};
 
 /// What all our variables begin with. In this case only: `event_url` belongs to somebody else.
 const PREFIX: &str = "EVENT_";
@@ -28,7 +26,7 @@ impl Variable {
             .max_by_key(|(_, field)| field.name.len());
         Some(match longest {
             Some((instance, field)) => Self::Field { instance, field },
-            None => Self::Unknown { nearest: nearest(name) },
+            None => Self::Unknown { nearest: nearest_variable(name) },
         })
     }
 }
@@ -52,16 +50,14 @@ fn is_instance(name: &str) -> bool {
 }
 
 /// The variable that a name is most like. Each underscore in it may be where an instance ends.
-fn nearest(name: &str) -> Option<String> {
+fn nearest_variable(name: &str) -> Option<String> {
     let name = name.to_ascii_uppercase();
     let splits = name.match_indices('_').map(|(at, _)| (&name[..at], &name[at + 1..]));
     let (_, instance, field) = [("", name.as_str())]
         .into_iter()
         .chain(splits)
         .flat_map(|(instance, rest)| FIELDS.iter().map(move |field| (instance, rest, field)))
-        .filter_map(|(instance, rest, field)| {
-            Some((nearest::distance(rest, field.name)?, instance, field))
-        })
+        .filter_map(|(instance, rest, field)| Some((distance(rest, field.name)?, instance, field)))
         .min_by_key(|(distance, instance, _)| (*distance, instance.len()))?;
     Some(match (instance, &field.scope) {
         ("", _) | (_, Scope::Manager(_)) => format!("{PREFIX}{}", field.name),
@@ -74,12 +70,7 @@ pub(super) fn nearest_bus<'a>(
     instance: &str,
     buses: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    buses
-        .into_iter()
-        .filter(|bus| *bus != instance)
-        .filter_map(|bus| Some((nearest::distance(instance, bus)?, bus)))
-        .min()
-        .map(|(_, bus)| bus)
+    nearest(instance, buses.into_iter().filter(|bus| *bus != instance))
 }
 
 #[cfg(test)]

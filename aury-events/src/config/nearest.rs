@@ -1,5 +1,14 @@
 //! How alike two words are.
 
+/// What was probably meant, of the words that there are.
+pub(crate) fn nearest<'a>(
+    misspelt: &str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let alike = words.into_iter().filter_map(|word| Some((distance(misspelt, word)?, word)));
+    alike.min().map(|(_, word)| word)
+}
+
 /// How far a misspelling is from what was meant; none if they are not alike.
 ///
 /// Counted in letters to change, add, remove or swap with their neighbour (the optimal string alignment distance), of
@@ -44,6 +53,14 @@ mod tests {
             assert_eq!(distance(misspelt, meant), Some(1), "{misspelt}");
         }
         assert_eq!(distance("URL", "URL"), Some(0));
+    }
+
+    #[test]
+    fn the_nearest_of_all_words_is_meant() {
+        let backends = ["memory", "rabbitmq", "redis", "redis-streams"];
+        assert_eq!(nearest("rabitmq", backends), Some("rabbitmq"));
+        assert_eq!(nearest("redis-stream", backends), Some("redis-streams"));
+        assert_eq!(nearest("nats", backends), None);
     }
 
     #[test]

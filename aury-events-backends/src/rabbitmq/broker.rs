@@ -1,0 +1,248 @@
+//! Connections to a RabbitMQ broker: where it is, how its sockets are set, and how long an attempt may take.
+
+use std::{
+    fmt, io,
+    net::{Shutdown, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_rs::TokioRuntime;
+use lapin::{
+    AsyncTcpStream, Connection, ConnectionProperties, ErrorKind,
+    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
+    tcp::TLSConfig,
+    types::LongString,
+    uri::{AMQPScheme, AMQPUri},
+};
+use socket2::{SockRef, Socket, TcpKeepalive};
+use tokio::{
+    net::lookup_host,
+    time::{error::Elapsed, timeout},
+};
+
+use crate::{
+    config::{BackendConfig, BusUrl},
+    error::BackendError,
+};
+
+/// The longest that one attempt to connect may take, TLS and log-in included.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How often peers show each other that they live, in seconds (AMQP 0-9-1 §4.2.7), unless the URL says otherwise. What
+/// is silent for twice as long is given up.
+const HEARTBEAT: u16 = 10;
+
+/// How long a silent peer is probed, and how long sent data may stay unacknowledged, until the system gives the socket
+/// up.
+const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection is given to close in order.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Opens connections to the broker of one bus.
+#[derive(Clone)]
+pub(super) struct Broker {
+    uri: AMQPUri,
+    /// The URL, its password masked.
+    address: Arc<str>,
+    /// What connections are called in the broker's lists, before their purpose.
+    name: String,
+    attempt: Duration,
+}
+
+impl Broker {
+    /// The broker at `config.url`: `amqp://` or `amqps://` (TLS, with the certificates that the system trusts). It does
+    /// not connect yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no URL, or none that names a broker.
+    pub(super) fn new(config: &BackendConfig, name: String) -> Result<Self, BackendError> {
+        let url = config.url.as_ref().ok_or_else(|| {
+            BackendError::other("connect to RabbitMQ", "no URL is set, as in `amqp://localhost`")
+        })?;
+        // What the parser reports may quote the URL, and so its password.
+        let mut uri: AMQPUri = url.expose().parse().map_err(|_: String| {
+            BackendError::other(
+                format!("use {url} as the URL of RabbitMQ"),
+                "expected `amqp://user:password@host:5672/vhost`, with reserved characters percent-encoded",
+            )
+        })?;
+        uri.authority.host = host(url).to_owned();
+        if uri.vhost.is_empty() {
+            uri.vhost = "/".to_owned();
+        }
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        if uri.scheme == AMQPScheme::AMQPS {
+            // An application that has chosen another provider keeps it.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let attempt = config.connect_timeout.min(ATTEMPT);
+        Ok(Self { uri, address: url.to_string().into(), name, attempt })
+    }
+
+    /// The URL, its password masked.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Opens one connection: one attempt, logged in.
+    pub(super) async fn open(&self, purpose: &str) -> lapin::Result<Connected> {
+        let socket = SocketSlot::default();
+        let (slot, limit) = (socket.clone(), self.attempt);
+        let connect = move |uri: AMQPUri, runtime: TokioRuntime| {
+            let slot = slot.clone();
+            async move {
+                let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
+                let opening = async {
+                    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                    if let AsyncTcpStream::Plain(plain) = &stream {
+                        let socket = SockRef::from(plain.get_ref());
+                        set_up(&socket)?;
+                        *slot.lock() = Some(socket.try_clone()?);
+                    }
+                    match uri.scheme {
+                        AMQPScheme::AMQP => Ok(stream),
+                        AMQPScheme::AMQPS => stream.into_tls(host, TLSConfig::default()).await,
+                    }
+                };
+                Ok(timeout(limit, opening).await.map_err(|elapsed| no_answer(elapsed, limit))??)
+            }
+        };
+        let name = LongString::from(format!("{} ({purpose})", self.name));
+        let properties = ConnectionProperties::default().with_connection_name(name);
+        let runtime = lapin::runtime::default_runtime()?;
+        let connecting = Connection::connector(self.uri.clone(), runtime, connect, properties);
+        match timeout(limit, connecting).await {
+            Ok(outcome) => Ok(Connected { connection: outcome?, socket }),
+            Err(elapsed) => {
+                // The client library would wait for the broker's part of the handshake for ever.
+                socket.shut_down();
+                Err(no_answer(elapsed, limit).into())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Broker").field(&self.address).finish()
+    }
+}
+
+/// An open connection. When it is dropped, the client library closes it in order, in its own time.
+pub(super) struct Connected {
+    pub(super) connection: Connection,
+    socket: SocketSlot,
+}
+
+impl Connected {
+    /// Closes it: in order if the broker answers soon, else at once.
+    pub(super) async fn close(&self) {
+        let _ = timeout(GOODBYE, self.connection.close(200, "shutting down".into())).await;
+        self.socket.shut_down();
+    }
+}
+
+/// The socket of a connection beside the client library, to end it with.
+#[derive(Clone, Default)]
+struct SocketSlot(Arc<Mutex<Option<Socket>>>);
+
+impl SocketSlot {
+    fn lock(&self) -> MutexGuard<'_, Option<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut_down(&self) {
+        if let Some(socket) = self.lock().take() {
+            // It may have ended by itself.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn set_up(socket: &SockRef<'_>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(PEER_TIMEOUT / 2)
+        .with_interval(PEER_TIMEOUT / 10)
+        .with_retries(5);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+    socket.set_tcp_nodelay(true)
+}
+
+fn no_answer(_: Elapsed, limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+}
+
+/// The host of a broker's URL. The client library's own parser takes every IPv6 address for `localhost`.
+fn host(url: &BusUrl) -> &str {
+    let (_, rest) = url.expose().split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match host.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => host.split_once(':').map_or(host, |(host, _)| host),
+    }
+}
+
+/// Whether trying again is in vain: the broker was reached and does not want us, as with a wrong password or a virtual
+/// host that does not exist, or we do not trust it.
+pub(super) fn is_refusal(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => true,
+            // While the broker starts, its virtual hosts are down.
+            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
+                !error.get_message().as_str().contains("is down")
+            }
+            _ => false,
+        },
+        ErrorKind::IOError(error) => error.to_string().contains("invalid peer certificate"),
+        ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(url: &str) -> Result<Broker, BackendError> {
+        let config = BackendConfig { url: url.parse().ok(), ..BackendConfig::default() };
+        Broker::new(&config, "shop".to_owned())
+    }
+
+    #[test]
+    fn urls_are_read_with_their_hosts_virtual_hosts_and_encoded_credentials() {
+        for (url, host, port, vhost) in [
+            ("amqp://localhost", "localhost", 5672, "/"),
+            ("amqp://localhost/", "localhost", 5672, "/"),
+            ("amqp://10.0.0.1:5673/%2f", "10.0.0.1", 5673, "/"),
+            ("amqps://u:p@broker/orders", "broker", 5671, "orders"),
+            ("amqp://u:p@[::1]:5673/v%2Fh", "::1", 5673, "v/h"),
+        ] {
+            let uri = broker(url).unwrap().uri;
+            let AMQPUri { authority, vhost: read, .. } = &uri;
+            assert_eq!((&*authority.host, authority.port, &**read), (host, port, vhost), "{url}");
+        }
+        let uri = broker("amqp://us%40er:p%2Fw@host?heartbeat=3").unwrap().uri;
+        assert_eq!(uri.authority.userinfo.username, "us@er");
+        assert_eq!(uri.authority.userinfo.password, "p/w");
+        assert_eq!(uri.query.heartbeat, Some(3));
+    }
+
+    #[test]
+    fn no_message_holds_the_password() {
+        for url in ["redis://u:hunter2@host", "amqp://u:hunter2@host?heartbeat=often"] {
+            let error = broker(url).unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("hunter2") && text.contains("u:***@host"), "{text}");
+        }
+        let broker = broker("amqp://u:hunter2@host").unwrap();
+        assert!(!format!("{broker:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,310 @@
+//! Dead letters, in the queue `{queue}.dead` of each subscriber.
+//!
+//! A queue can only be read by taking messages from it. A reader takes what was there when it was opened, page by page,
+//! and holds it until it ends: meanwhile no other reader sees it. What was not replayed or purged goes back then.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use lapin::{
+    Channel,
+    message::Delivery,
+    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
+    protocol::AMQPSoftError,
+    types::FieldTable,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    link::Link,
+    message::{self, Epitaph, Message, Messages},
+    names::{Names, Queues},
+    publisher::{Publisher, is_unrouted},
+    subscriptions::Subscriptions,
+    topology::soft_error,
+};
+use crate::{
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
+    envelope::{Envelope, EventName, Metadata, Payload},
+    error::BackendError,
+    maybe_ready::BoxFuture,
+};
+
+/// How many letters are read at a time.
+const PAGE: usize = 256;
+
+/// How long letters that are given back may take to be there again.
+const RETURN: Duration = Duration::from_millis(500);
+
+/// The name of what is no event and did not come by the name of one.
+const UNKNOWN: EventName = EventName::from_static("unknown");
+
+/// Reads, replays and purges the dead letters of a bus's subscribers.
+pub(super) struct DeadLetters {
+    pub(super) service: Arc<str>,
+    pub(super) names: Names,
+    pub(super) messages: Messages,
+    pub(super) link: Arc<Link>,
+    pub(super) moves: Publisher,
+    pub(super) subscriptions: Arc<Subscriptions>,
+}
+
+impl DeadLetters {
+    pub(super) fn read(
+        self: &Arc<Self>,
+        subscribers: &[Arc<str>],
+    ) -> Result<Box<dyn DeadLetterReader>, BackendError> {
+        let queues = subscribers.iter().map(|subscriber| {
+            let queues = self.names.queues(&self.service, subscriber)?;
+            Ok((Arc::clone(subscriber), queues))
+        });
+        let queues = queues.collect::<Result<_, BackendError>>()?;
+        Ok(Box::new(Reader { letters: Arc::clone(self), queues, open: None }))
+    }
+
+    /// Opens a queue of dead letters. `None` if there is none.
+    async fn open(&self, queues: &Queues) -> Result<Option<Open>, BackendError> {
+        let operation = || format!("read the dead letters in {}", queues.dead);
+        let channel = self.link.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared =
+            channel.queue_declare(queues.dead.clone(), passive, FieldTable::default()).await;
+        match declared {
+            Ok(queue) => {
+                let left = queue.message_count() as usize;
+                let held = Held { channel, queues: queues.clone(), messages: Mutex::default() };
+                Ok(Some(Open { held: Arc::new(held), left }))
+            }
+            Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(None),
+            Err(error) => Err(BackendError::other(operation(), error)),
+        }
+    }
+
+    /// The letter that a message is.
+    fn letter(&self, subscriber: &Arc<str>, message: &Delivery) -> DeadLetter {
+        let Epitaph { subscriber: told, reason, attempts, time } = message::epitaph(message);
+        let envelope = self.messages.read(message).unwrap_or_else(|_| {
+            let name = EventName::parse(message.routing_key.as_str()).unwrap_or(UNKNOWN);
+            let raw: Arc<[u8]> = message.data.as_slice().into();
+            Envelope::new(Metadata::new(name, 1, "", None), Payload::Json(raw))
+        });
+        let subscriber = told.map_or_else(|| Arc::clone(subscriber), Arc::from);
+        DeadLetter::recorded(envelope, subscriber, reason, attempts, time)
+    }
+
+    /// Sends a letter's message to its subscriber.
+    async fn send_back(
+        &self,
+        subscriber: &Arc<str>,
+        queues: &Queues,
+        message: Message,
+    ) -> Result<(), BackendError> {
+        let own = self.subscriptions.own_queue(subscriber);
+        let queue = own.unwrap_or_else(|| queues.queue.clone());
+        match self.moves.publish(message.for_queue(&queue)).await {
+            Err(error) if is_unrouted(&error) => {
+                Err(BackendError::not_subscribed(Arc::clone(subscriber)))
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// A queue of dead letters that is being read.
+struct Open {
+    held: Arc<Held>,
+    /// How many letters are yet to be read.
+    left: usize,
+}
+
+/// What was taken from a queue of dead letters. What is left when it is dropped goes back.
+struct Held {
+    channel: Channel,
+    queues: Queues,
+    /// By their tokens.
+    messages: Mutex<HashMap<Arc<str>, Delivery>>,
+}
+
+impl Held {
+    fn messages(&self) -> MutexGuard<'_, HashMap<Arc<str>, Delivery>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn get(&self) -> Result<Option<Delivery>, BackendError> {
+        let dead = &self.queues.dead;
+        let got = self.channel.basic_get(dead.clone(), BasicGetOptions::default()).await;
+        let got = got.map_err(|error| {
+            BackendError::other(format!("read the dead letters in {dead}"), error)
+        })?;
+        Ok(got.map(|message| message.delivery))
+    }
+
+    async fn remove(&self, tag: u64) -> Result<(), BackendError> {
+        let acked = self.channel.basic_ack(tag, BasicAckOptions::default()).await;
+        acked.map_err(|error| {
+            let dead = &self.queues.dead;
+            BackendError::other(format!("remove a dead letter from {dead}"), error)
+        })?;
+        self.count().await.map(drop)
+    }
+
+    /// Gives back what was not removed, and waits until it is there again.
+    async fn give_back(&self) -> Result<(), BackendError> {
+        let left: Vec<_> = self.messages().drain().map(|(_, it)| it.delivery_tag).collect();
+        for tag in &left {
+            let options = BasicNackOptions { multiple: false, requeue: true };
+            let returned = self.channel.basic_nack(*tag, options).await;
+            returned.map_err(|error| BackendError::other("return dead letters", error))?;
+        }
+        // A quorum queue takes them back in its own time. Somebody else may take them meanwhile.
+        let deadline = Instant::now() + RETURN;
+        while self.count().await? < left.len() && Instant::now() < deadline {
+            sleep(RETURN / 100).await;
+        }
+        Ok(())
+    }
+
+    /// How many messages nobody holds. Acknowledgements are not answered; this is, after them.
+    async fn count(&self) -> Result<usize, BackendError> {
+        let dead = &self.queues.dead;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let seen = self.channel.queue_declare(dead.clone(), passive, FieldTable::default()).await;
+        let seen = seen.map_err(|error| BackendError::other(format!("look at {dead}"), error))?;
+        Ok(seen.message_count() as usize)
+    }
+}
+
+struct Reader {
+    letters: Arc<DeadLetters>,
+    /// The queues that are yet to be read.
+    queues: VecDeque<(Arc<str>, Queues)>,
+    open: Option<(Arc<str>, Open)>,
+}
+
+impl Reader {
+    async fn read(&mut self) -> Result<Vec<DeadLetter>, BackendError> {
+        loop {
+            let (subscriber, open) = match &mut self.open {
+                Some((subscriber, open)) => (subscriber, open),
+                None => {
+                    let Some((subscriber, queues)) = self.queues.pop_front() else {
+                        return Ok(Vec::new());
+                    };
+                    let open = self.letters.open(&queues).await?;
+                    self.open = open.map(|open| (subscriber, open));
+                    continue;
+                }
+            };
+            let mut page = Vec::new();
+            while page.len() < PAGE && open.left > 0 {
+                open.left -= 1;
+                let Some(message) = open.held.get().await? else {
+                    open.left = 0;
+                    break;
+                };
+                let token: Arc<str> = message::token(&message).into();
+                let store = Store {
+                    letters: Arc::clone(&self.letters),
+                    queues: open.held.queues.clone(),
+                    held: Arc::downgrade(&open.held),
+                };
+                let letter = self.letters.letter(subscriber, &message);
+                page.push(letter.kept_as(Arc::clone(&token), Arc::new(store)));
+                open.held.messages().insert(token, message);
+            }
+            if !page.is_empty() {
+                return Ok(page);
+            }
+            open.held.give_back().await?;
+            self.open = None;
+        }
+    }
+}
+
+impl DeadLetterReader for Reader {
+    fn next_page(&mut self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
+        Box::pin(self.read())
+    }
+}
+
+/// Where a letter is kept: with the reader that found it, while that lives, else in the queue.
+#[derive(Clone)]
+struct Store {
+    letters: Arc<DeadLetters>,
+    queues: Queues,
+    held: Weak<Held>,
+}
+
+/// A letter that was found again.
+struct Found {
+    held: Arc<Held>,
+    message: Delivery,
+    /// Whether its reader is still at it, which gives the others back in the end.
+    is_being_read: bool,
+}
+
+impl Store {
+    async fn find(self, token: &str) -> Result<Option<Found>, BackendError> {
+        if let Some(held) = self.held.upgrade() {
+            let message = held.messages().remove(token);
+            if let Some(message) = message {
+                return Ok(Some(Found { held, message, is_being_read: true }));
+            }
+        }
+        let opened = self.letters.open(&self.queues).await?;
+        let Some(Open { held, .. }) = opened else { return Ok(None) };
+        // Not only as many as the queue says that it has: a quorum queue counts late.
+        while let Some(message) = held.get().await? {
+            let its_token = message::token(&message);
+            if its_token == token {
+                return Ok(Some(Found { held, message, is_being_read: false }));
+            }
+            held.messages().insert(its_token.into(), message);
+        }
+        held.give_back().await?;
+        Ok(None)
+    }
+
+    async fn replay(self, letter: DeadLetter) -> Result<bool, BackendError> {
+        let (letters, queues) = (Arc::clone(&self.letters), self.queues.clone());
+        let Some(found) = self.find(letter.token()).await? else { return Ok(false) };
+        let message = Message::replayed(&found.message);
+        match letters.send_back(&letter.subscriber, &queues, message).await {
+            Ok(()) => found.remove().await.map(|()| true),
+            Err(error) => {
+                found.leave(letter.token()).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn purge(self, letter: DeadLetter) -> Result<bool, BackendError> {
+        let Some(found) = self.find(letter.token()).await? else { return Ok(false) };
+        found.remove().await.map(|()| true)
+    }
+}
+
+impl Found {
+    async fn remove(self) -> Result<(), BackendError> {
+        self.held.remove(self.message.delivery_tag).await?;
+        if self.is_being_read { Ok(()) } else { self.held.give_back().await }
+    }
+
+    async fn leave(self, token: &str) -> Result<(), BackendError> {
+        self.held.messages().insert(token.into(), self.message);
+        if self.is_being_read { Ok(()) } else { self.held.give_back().await }
+    }
+}
+
+impl DeadLetterStore for Store {
+    fn replay(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
+        Box::pin(self.clone().replay(letter.clone()))
+    }
+
+    fn purge(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
+        Box::pin(self.clone().purge(letter.clone()))
+    }
+}

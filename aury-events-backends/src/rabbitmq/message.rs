@@ -1,0 +1,376 @@
+//! Envelopes as AMQP messages, and back.
+//!
+//! An event is published in the format of its bus, with the properties `content-type`, `message-id`, `timestamp`,
+//! `type` (its name) and `app-id` (the service). What a message says beside the event stands in headers:
+//!
+//! | header | of | |
+//! |---|---|---|
+//! | `aury-attempt` | a retry | the number of the attempt that its delivery is |
+//! | `aury-copy` | a retry, a dead letter, a replay | a number by which copies of one event are told apart |
+//! | `aury-subscriber`, `aury-reason`, `aury-attempts`, `aury-routing-key`, `aury-time` | a dead letter | who could not handle it, why (cut to 4 KiB), after how many attempts, how it was routed at first, and when (milliseconds since the start of 1970, UTC) |
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use uuid::Uuid;
+
+use super::names::Then;
+use crate::{
+    config::BackendConfig,
+    envelope::{
+        Envelope,
+        wire::{AttributeValue, Codec, Hint, WireError},
+    },
+    error::BackendError,
+};
+
+const ATTEMPT: &str = "aury-attempt";
+const COPY: &str = "aury-copy";
+const SUBSCRIBER: &str = "aury-subscriber";
+const REASON: &str = "aury-reason";
+const ATTEMPTS: &str = "aury-attempts";
+const ROUTING_KEY: &str = "aury-routing-key";
+const TIME: &str = "aury-time";
+/// By which the exchange of waiting messages finds the queue.
+pub(super) const WAIT: &str = "aury-wait";
+/// How often a quorum queue has delivered a message before.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+/// Where a queue has dead-lettered a message by itself, and why.
+const DEATHS: &str = "x-death";
+
+/// The longest reason that a dead letter holds, in bytes.
+const MAX_REASON: usize = 4 * 1024;
+
+/// AMQP 0-9-1's `delivery-mode` of a message that outlives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// A message on its way to the broker.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+    /// What has to exist on the broker for it to arrive.
+    pub(super) needs: Option<Needed>,
+}
+
+/// Something on the broker that a message has to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Needed {
+    /// The queue in which it waits.
+    Wait(Then, u32),
+    /// The queue it is for, of dead letters.
+    DeadQueue(ShortString),
+}
+
+/// What a message says beside the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passage {
+    /// The number of the attempt that its delivery is, from 1.
+    pub(super) attempt: u32,
+    /// 0 for an event as it was published.
+    pub(super) copy: u64,
+}
+
+/// What a dead letter says beside the event.
+#[derive(Debug, Clone)]
+pub(super) struct Epitaph {
+    pub(super) subscriber: Option<String>,
+    pub(super) reason: String,
+    pub(super) attempts: u32,
+    pub(super) time: SystemTime,
+}
+
+/// Writes and reads messages, in the format and within the limits of a bus.
+#[derive(Debug, Clone)]
+pub(super) struct Messages {
+    codec: Codec,
+    content_type: ShortString,
+    service: Option<ShortString>,
+}
+
+impl Messages {
+    pub(super) fn new(config: &BackendConfig, service: &str) -> Self {
+        let codec = Codec::new(config);
+        let content_type = codec.content_type().into();
+        Self { codec, content_type, service: ShortString::try_new(service).ok() }
+    }
+
+    /// An event for an exchange.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or is larger than the bus allows.
+    pub(super) fn event(
+        &self,
+        envelope: &Envelope,
+        exchange: ShortString,
+    ) -> Result<Message, BackendError> {
+        let metadata = envelope.metadata();
+        let name: ShortString = metadata.name().as_str().into();
+        let mut properties = BasicProperties::default()
+            .with_content_type(self.content_type.clone())
+            .with_delivery_mode(PERSISTENT)
+            .with_timestamp(seconds(metadata.time()))
+            .with_type(name.clone());
+        // Ids of others may be longer than AMQP allows here; the event itself holds them, too.
+        if let Ok(id) = ShortString::try_new(metadata.id().to_string()) {
+            properties = properties.with_message_id(id);
+        }
+        if let Some(service) = &self.service {
+            properties = properties.with_app_id(service.clone());
+        }
+        let body = self.codec.encode(envelope)?;
+        Ok(Message { exchange, routing_key: name, properties, body, needs: None })
+    }
+
+    /// Reads the event in a message.
+    ///
+    /// # Errors
+    ///
+    /// When it holds none.
+    pub(super) fn read(&self, delivery: &Delivery) -> Result<Envelope, WireError> {
+        let properties = &delivery.properties;
+        let headers = properties.headers().as_ref();
+        let came_as = headers
+            .and_then(|headers| text(headers, ROUTING_KEY))
+            .unwrap_or(delivery.routing_key.as_str());
+        let mut hint = Hint::named(came_as);
+        if let Some(id) = properties.message_id() {
+            hint = hint.id(id.as_str());
+        }
+        if let Some(seconds) = properties.timestamp() {
+            hint = hint.time(UNIX_EPOCH + Duration::from_secs(*seconds));
+        }
+        if let Some(content_type) = properties.content_type() {
+            hint = hint.content_type(content_type.as_str());
+        }
+        let attributes = headers
+            .into_iter()
+            .flat_map(|headers| headers.inner())
+            .filter_map(|(name, value)| attribute(value).map(|value| (name.as_str(), value)));
+        self.codec.decode_message(attributes, &delivery.data, &hint)
+    }
+}
+
+impl Message {
+    fn headers(&self) -> FieldTable {
+        self.properties.headers().clone().unwrap_or_default()
+    }
+
+    fn with_headers<'a>(mut self, added: impl IntoIterator<Item = (&'a str, AMQPValue)>) -> Self {
+        let mut headers = self.headers();
+        for (name, value) in added {
+            headers.insert(name.into(), value);
+        }
+        self.properties = self.properties.with_headers(headers);
+        self
+    }
+
+    /// A message as it was received, event or not, without what the broker has added to it.
+    pub(super) fn received(delivery: &Delivery) -> Self {
+        Self::of(delivery, |header| !header.starts_with("x-"))
+    }
+
+    /// The message of a dead letter, as it was before the first attempt.
+    pub(super) fn replayed(letter: &Delivery) -> Self {
+        // How it was routed at first stays: it may be all that names the event.
+        let is_kept = |header: &str| {
+            !header.starts_with("x-") && !header.starts_with("aury-") || header == ROUTING_KEY
+        };
+        Self::of(letter, is_kept).attempt(1)
+    }
+
+    fn of(delivery: &Delivery, is_kept: impl Fn(&str) -> bool) -> Self {
+        let mut headers = FieldTable::default();
+        if let Some(all) = delivery.properties.headers() {
+            for (name, value) in all.inner().iter().filter(|(name, _)| is_kept(name.as_str())) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        let properties = delivery.properties.clone();
+        Self {
+            exchange: delivery.exchange.clone(),
+            routing_key: delivery.routing_key.clone(),
+            properties: properties.with_headers(headers).with_delivery_mode(PERSISTENT),
+            body: delivery.data.clone(),
+            needs: None,
+        }
+    }
+
+    /// Sends it to a queue, by the default exchange.
+    #[must_use]
+    pub(super) fn for_queue(mut self, queue: &ShortString) -> Self {
+        self.exchange = ShortString::default();
+        self.routing_key = queue.clone();
+        self
+    }
+
+    /// Has it wait for so many milliseconds first.
+    #[must_use]
+    pub(super) fn after(mut self, waiting: &ShortString, then: Then, millis: u32) -> Self {
+        self.exchange = waiting.clone();
+        self.needs = Some(Needed::Wait(then, millis));
+        self.with_headers([(WAIT, AMQPValue::LongString(wait(then, millis).into()))])
+    }
+
+    /// Makes it one that its subscriber is given as its attempt of that number.
+    #[must_use]
+    pub(super) fn attempt(self, attempt: u32) -> Self {
+        self.with_headers([(ATTEMPT, AMQPValue::LongLongInt(attempt.into())), new_copy()])
+    }
+
+    /// Makes it a dead letter.
+    #[must_use]
+    pub(super) fn dead(
+        self,
+        subscriber: &str,
+        reason: &str,
+        attempts: u32,
+        dead_queue: &ShortString,
+    ) -> Self {
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let came_as =
+            text(&self.headers(), ROUTING_KEY).unwrap_or(self.routing_key.as_str()).to_owned();
+        let mut letter = self.with_headers([
+            (SUBSCRIBER, AMQPValue::LongString(subscriber.into())),
+            (REASON, AMQPValue::LongString(shortened(reason).into())),
+            (ATTEMPTS, AMQPValue::LongLongInt(attempts.into())),
+            (ROUTING_KEY, AMQPValue::LongString(came_as.into())),
+            (TIME, AMQPValue::LongLongInt(millis as i64)),
+            new_copy(),
+        ]);
+        letter.needs = Some(Needed::DeadQueue(dead_queue.clone()));
+        letter.for_queue(dead_queue)
+    }
+}
+
+/// The header of a message that is one more copy of its event.
+fn new_copy() -> (&'static str, AMQPValue) {
+    let (copy, _) = Uuid::new_v4().as_u64_pair();
+    (COPY, AMQPValue::LongLongInt(copy as i64))
+}
+
+/// By what a dead letter is known. One that its queue has put away by itself has no more than the id of its message.
+pub(super) fn token(letter: &Delivery) -> String {
+    let headers = letter.properties.headers().as_ref();
+    let id = letter.properties.message_id().as_ref().map_or("", |id| id.as_str());
+    match headers.and_then(|headers| number(headers, COPY)) {
+        Some(copy) => format!("{id} {copy}"),
+        None => id.to_owned(),
+    }
+}
+
+/// The value of [`WAIT`] by which the queue of that wait is found.
+pub(super) fn wait(then: Then, millis: u32) -> String {
+    format!("{}-{millis}", then.word())
+}
+
+/// What a message says of its passage.
+pub(super) fn passage(delivery: &Delivery) -> Passage {
+    let headers = delivery.properties.headers().as_ref();
+    let number = |name| headers.and_then(|headers| number(headers, name));
+    let first = number(ATTEMPT).unwrap_or(1);
+    // A classic queue says that a message has been delivered before, a quorum queue how often.
+    let before = number(DELIVERY_COUNT).unwrap_or(i64::from(delivery.redelivered));
+    let attempt = u32::try_from(first.saturating_add(before)).unwrap_or(u32::MAX).max(1);
+    Passage { attempt, copy: number(COPY).unwrap_or(0) as u64 }
+}
+
+/// What a dead letter says of its end.
+pub(super) fn epitaph(delivery: &Delivery) -> Epitaph {
+    let headers = delivery.properties.headers().clone().unwrap_or_default();
+    let millis = number(&headers, TIME).and_then(|millis| u64::try_from(millis).ok());
+    let attempts = number(&headers, ATTEMPTS).or_else(|| number(&headers, ATTEMPT));
+    Epitaph {
+        subscriber: text(&headers, SUBSCRIBER).map(str::to_owned),
+        reason: match text(&headers, REASON) {
+            Some(reason) => reason.to_owned(),
+            None => reason_of_the_queue(&headers),
+        },
+        attempts: attempts.and_then(|it| u32::try_from(it).ok()).unwrap_or(1),
+        time: match millis {
+            Some(millis) => UNIX_EPOCH + Duration::from_millis(millis),
+            None => SystemTime::now(),
+        },
+    }
+}
+
+/// Why a queue has dead-lettered a message by itself, as its `x-death` header tells.
+fn reason_of_the_queue(headers: &FieldTable) -> String {
+    let deaths = match headers.inner().get(DEATHS) {
+        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
+        _ => &[],
+    };
+    let reason = deaths.iter().find_map(|death| match death {
+        AMQPValue::FieldTable(death) => text(death, "reason"),
+        _ => None,
+    });
+    match reason {
+        Some("delivery_limit") => "it was delivered too often without being settled: the \
+                                   processes that held it have died or let go of it"
+            .to_owned(),
+        Some(reason) => format!("its queue has put it away: {reason}"),
+        None => "unknown".to_owned(),
+    }
+}
+
+fn attribute(value: &AMQPValue) -> Option<AttributeValue<'_>> {
+    Some(match value {
+        AMQPValue::Boolean(value) => AttributeValue::Boolean(*value),
+        AMQPValue::ShortString(text) => AttributeValue::String(text.as_str().into()),
+        AMQPValue::LongString(text) => match str::from_utf8(text.as_bytes()) {
+            Ok(text) => AttributeValue::String(text.into()),
+            Err(_) => AttributeValue::Binary(text.as_bytes()),
+        },
+        AMQPValue::ByteArray(bytes) => AttributeValue::Binary(bytes.as_slice()),
+        AMQPValue::Timestamp(seconds) => {
+            AttributeValue::Timestamp(UNIX_EPOCH.checked_add(Duration::from_secs(*seconds))?)
+        }
+        AMQPValue::Void => AttributeValue::Null,
+        other => AttributeValue::Integer(integer(other)?),
+    })
+}
+
+fn integer(value: &AMQPValue) -> Option<i64> {
+    Some(match value {
+        AMQPValue::ShortShortInt(value) => (*value).into(),
+        AMQPValue::ShortShortUInt(value) => (*value).into(),
+        AMQPValue::ShortInt(value) => (*value).into(),
+        AMQPValue::ShortUInt(value) => (*value).into(),
+        AMQPValue::LongInt(value) => (*value).into(),
+        AMQPValue::LongUInt(value) => (*value).into(),
+        AMQPValue::LongLongInt(value) => *value,
+        _ => return None,
+    })
+}
+
+fn number(headers: &FieldTable, name: &str) -> Option<i64> {
+    integer(headers.inner().get(name)?)
+}
+
+fn text<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
+    match headers.inner().get(name)? {
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok(),
+        _ => None,
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The first part of a text, cut between two characters.
+fn shortened(text: &str) -> &str {
+    let mut end = text.len().min(MAX_REASON);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

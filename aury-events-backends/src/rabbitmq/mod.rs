@@ -1,0 +1,419 @@
+//! `EVENT_BACKEND=rabbitmq`: RabbitMQ (AMQP 0-9-1), 3.10 or later, with feature `rabbitmq`.
+//!
+//! # On the broker
+//!
+//! | | name | |
+//! |---|---|---|
+//! | exchange | `EVENT_EXCHANGE_NAME` | durable, of type `EVENT_EXCHANGE_TYPE`; events are routed by their names |
+//! | queue | `{service}.{subscriber}` | durable, of type `EVENT_QUEUE_TYPE`; shared by the processes of a service |
+//! | queue | `{service}.{subscriber}.dead` | its dead letters, of the same type |
+//! | queue | `{service}.{subscriber}.{random}` | of a `broadcast` subscriber: exclusive to its process |
+//! | exchange | `{exchange}.waiting` | leads messages to the queues in which they wait |
+//! | queue | `{exchange}.retry.{time}`, `{exchange}.delayed.{time}` | one for each length of wait; gone when unused |
+//!
+//! On a bus with an exchange of its own, the names of queues begin with `{exchange}:`, so that two buses do not share
+//! their events. Everything is declared when it is needed, and again when it is gone; nothing is ever deleted. What
+//! exists with other arguments stops start-up with an error that says which.
+//!
+//! # What holds
+//!
+//! - `publish` is `Ok` when the broker has confirmed the event (*publisher confirms*): it is in every queue that is
+//!   bound for it, on disk. When the connection is lost before the confirm, the event is sent again, so it may be there
+//!   twice, with one event id. An event that no queue is bound for is what `EVENT_UNROUTABLE` says.
+//! - What is published after `subscribe` returned reaches the subscriber, also while no process of its service runs.
+//! - A message is delivered until it is settled. Each subscriber holds at most `prefetch` messages. Acknowledgements are
+//!   sent in batches, at most ten milliseconds after a delivery was settled. A message that is delivered again because
+//!   its acknowledgement was lost is recognised, by the process that had settled it, and not handled again.
+//! - A retry of up to a second is waited for in place. A longer one waits on the broker, in a queue with a time to live
+//!   (rounded up to two digits), and outlives processes and broker. A `broadcast` subscriber's retries wait in place.
+//! - The attempt of a delivery counts how often its message was delivered, as far as the broker tells: a quorum queue
+//!   counts, a classic queue says whether it was before. A message that was delivered but not begun when its process
+//!   died has lost an attempt.
+//! - Moving a message, to wait or as a dead letter, is publishing it with confirm and then acknowledging the original:
+//!   a crash in between leaves both, never none.
+//! - A quorum queue puts a message away that was delivered 20 times without being settled; it becomes a dead letter.
+//! - A handler that takes longer than the broker's `consumer_timeout` (30 minutes by default) loses its channel: the
+//!   message is delivered again.
+//! - The queue of a subscriber that is gone for good keeps filling: delete it.
+//!
+//! Connections, one to publish and one to consume, are supervised: one that is lost is made again for ever, within two
+//! seconds of the broker's return. While the broker blocks publishers (its memory or disk alarm), `publish` waits up to
+//! the publish timeout, and [`Health`] tells.
+
+mod acks;
+mod broker;
+mod dead_letters;
+mod inbox;
+mod link;
+mod message;
+mod names;
+mod publisher;
+mod session;
+mod subscription;
+mod subscriptions;
+mod topology;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use self::{
+    broker::Broker,
+    dead_letters::DeadLetters,
+    inbox::{Inbox, InboxConsumer, Intake},
+    link::Link,
+    message::{Message, Messages},
+    names::{Names, Then},
+    publisher::{Manner, OnItsWay, Publisher},
+    session::Desk,
+    subscription::Subscription,
+    subscriptions::Subscriptions,
+    topology::{DeclareError, LONGEST_WAIT, Topology, answered},
+};
+use crate::{
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    backoff::Backoff,
+    config::{BackendConfig, ExchangeType},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
+    envelope::Topic,
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+    registry::{BackendFactory, Connect},
+};
+
+inventory::submit! { BackendFactory::new("rabbitmq", CAPABILITIES, connect) }
+
+const CAPABILITIES: Capabilities =
+    Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
+
+/// How long subscriptions have to hand out what they had taken in, when the bus is closed.
+const HANDING_OUT: Duration = Duration::from_secs(5);
+
+/// How long they then have to tell the broker what was settled.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
+    Box::pin(async move {
+        let backend = RabbitMqBackend::connect(connect).await?;
+        Ok(Arc::new(backend) as Arc<dyn Backend>)
+    })
+}
+
+/// RabbitMQ: see the [module](self).
+pub struct RabbitMqBackend {
+    bus: Arc<str>,
+    config: BackendConfig,
+    messages: Messages,
+    topology: Arc<Topology>,
+    publishing: Arc<Link>,
+    consuming: Arc<Link>,
+    /// For events.
+    events: Publisher,
+    /// For messages that have to arrive where they are sent.
+    moves: Publisher,
+    subscriptions: Arc<Subscriptions>,
+    dead_letters: Arc<DeadLetters>,
+    in_flight: InFlight,
+    stage: AtomicU8,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    /// What looks after the connections and publishes.
+    lasting: JoinSet<()>,
+    /// What keeps subscriptions alive; they end by themselves.
+    subscriptions: JoinSet<()>,
+}
+
+/// The stages of a backend's life.
+const OPEN: u8 = 0;
+const DRAINING: u8 = 1;
+const CLOSED: u8 = 2;
+
+impl RabbitMqBackend {
+    /// Connects to the broker at `config.url`, waiting up to `config.connect_timeout` for one that is late, and declares
+    /// the exchange.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is none of RabbitMQ; when the broker refuses us, as with a wrong password, at once; when it has not
+    /// been reached in time; and when the exchange exists with another type.
+    pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
+        let Connect { bus, service, config, .. } = connect;
+        let names = Names::new(&config)?;
+        let broker = Broker::new(&config, format!("{service} {bus}"))?;
+        let deadline = Instant::now() + config.connect_timeout;
+        let publishing =
+            Link::connect(broker.clone(), "publishing", config.connect_timeout).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let consuming = Link::connect(broker, "consuming", left).await?;
+
+        let topology = Arc::new(Topology::new(&config, names.clone()));
+        let declare = || async {
+            let asking = async { topology.declare_exchange(&publishing.channel().await?).await };
+            answered("declare the exchange", asking).await
+        };
+        until_declared(deadline, config.connect_timeout, declare).await?;
+
+        let messages = Messages::new(&config, &service);
+        let publisher = |manner| {
+            let (link, topology) = (Arc::clone(&publishing), Arc::clone(&topology));
+            Publisher::new(link, topology, manner, config.publish_timeout)
+        };
+        let (events, publishing_events) = publisher(Manner::events(config.unroutable));
+        let (moves, moving) = publisher(Manner::moves());
+        let subscriptions = Arc::<Subscriptions>::default();
+        let dead_letters = Arc::new(DeadLetters {
+            service: Arc::clone(&service),
+            names,
+            messages: messages.clone(),
+            link: Arc::clone(&publishing),
+            moves: moves.clone(),
+            subscriptions: Arc::clone(&subscriptions),
+        });
+        let mut tasks = Tasks::default();
+        tasks.lasting.spawn(Arc::clone(&publishing).supervise());
+        tasks.lasting.spawn(Arc::clone(&consuming).supervise());
+        tasks.lasting.spawn(publishing_events);
+        tasks.lasting.spawn(moving);
+        Ok(Self {
+            bus,
+            config,
+            messages,
+            topology,
+            publishing,
+            consuming,
+            events,
+            moves,
+            subscriptions,
+            dead_letters,
+            in_flight: InFlight::default(),
+            stage: AtomicU8::new(OPEN),
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn takes(&self, origin: Origin) -> bool {
+        match self.stage.load(SeqCst) {
+            OPEN => true,
+            DRAINING => origin == Origin::Handler,
+            _ => false,
+        }
+    }
+
+    /// The message of an event, and who is to publish it.
+    fn message(&self, event: &Outgoing) -> Result<(Message, &Publisher), BackendError> {
+        if !self.takes(event.origin) {
+            return Err(BackendError::closed());
+        }
+        let Names { exchange, waiting, .. } = &self.topology.names;
+        let message = self.messages.event(&event.envelope, exchange.clone())?;
+        let Some(delay) = event.delay else { return Ok((message, &self.events)) };
+        if delay > LONGEST_WAIT {
+            return Err(BackendError::other(
+                format!("publish {} with a delay of {delay:?}", message.routing_key),
+                format!("RabbitMQ takes delays of up to {} days", LONGEST_WAIT.as_secs() / 86_400),
+            ));
+        }
+        let millis = delay.as_micros().div_ceil(1_000) as u32;
+        Ok((message.after(waiting, Then::ToExchange, millis), &self.moves))
+    }
+
+    async fn publish_one(&self, event: &Outgoing) -> Result<(), BackendError> {
+        let (message, publisher) = self.message(event)?;
+        publisher.publish(message).await
+    }
+
+    /// Keeps as many events on their way as the publisher takes.
+    async fn publish_many(
+        &self,
+        events: &mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> Vec<Result<(), BackendError>> {
+        let mut results = Vec::with_capacity(events.size_hint().0);
+        let mut on_their_way: VecDeque<OnItsWay> = VecDeque::new();
+        let mut failed = None;
+        'events: for event in events {
+            let begun = match self.message(&event) {
+                Ok((message, publisher)) => publisher.begin(message).await,
+                Err(error) => Err(error),
+            };
+            match begun {
+                Ok(begun) => on_their_way.push_back(begun),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            while let Some(result) = on_their_way.front_mut().and_then(OnItsWay::try_confirmed) {
+                on_their_way.pop_front();
+                let is_failure = result.is_err();
+                results.push(result);
+                if is_failure {
+                    break 'events;
+                }
+            }
+        }
+        for begun in on_their_way {
+            results.push(begun.confirmed().await);
+        }
+        results.extend(failed.map(Err));
+        results
+    }
+
+    async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
+        if !self.takes(Origin::Application) {
+            return Err(BackendError::closed());
+        }
+        let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency } = spec;
+        let operation = format!("subscribe {subscriber} to {topic}");
+        if self.config.exchange_type == ExchangeType::Direct && matches!(topic, Topic::Pattern(_)) {
+            return Err(BackendError::other(
+                operation,
+                "an exchange of type `direct` does not know patterns: set EVENT_EXCHANGE_TYPE to `topic`",
+            ));
+        }
+        let names = self.topology.names.clone();
+        let desk = Arc::new(Desk {
+            bus: Arc::clone(&self.bus),
+            messages: self.messages.clone(),
+            queues: names.queues(&service, &subscriber)?,
+            names,
+            moves: self.moves.clone(),
+        });
+        let inbox = Arc::new(Inbox::new(subscriber, broadcast, self.in_flight.tally()));
+        // Made before the wait, it gives everything back when the wait ends badly.
+        let consumer = InboxConsumer::new(Arc::clone(&inbox));
+        let subscription = Subscription {
+            link: Arc::clone(&self.consuming),
+            topology: Arc::clone(&self.topology),
+            desk,
+            topic,
+            prefetch: self.config.prefetch_for(concurrency),
+            inbox: Arc::clone(&inbox),
+        };
+        let limit = self.config.connect_timeout;
+        let live =
+            until_declared(Instant::now() + limit, limit, || subscription.establish()).await?;
+        self.subscriptions.add(inbox);
+        let mut tasks = self.tasks();
+        while tasks.subscriptions.try_join_next().is_some() {}
+        tasks.subscriptions.spawn(subscription.run(live));
+        Ok(Box::new(consumer))
+    }
+}
+
+/// Tries until it succeeds, or fails for good, or the time is up.
+async fn until_declared<T, F: Future<Output = Result<T, DeclareError>>>(
+    deadline: Instant,
+    limit: Duration,
+    mut declare: impl FnMut() -> F,
+) -> Result<T, BackendError> {
+    let mut backoff = Backoff::new();
+    let mut last = None;
+    let declaring = async {
+        loop {
+            match declare().await {
+                Ok(declared) => return Ok(declared),
+                Err(DeclareError::Final(error)) => return Err(error),
+                Err(DeclareError::Passing(error)) => last = Some(error),
+            }
+            sleep(backoff.next_wait()).await;
+        }
+    };
+    let outcome = timeout_at(deadline, declaring).await;
+    outcome.unwrap_or_else(|_| {
+        Err(last.unwrap_or_else(|| BackendError::timed_out("reach RabbitMQ", limit)))
+    })
+}
+
+impl Backend for RabbitMqBackend {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        MaybeReady::pending(async move { self.publish_one(&event).await })
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        events: &'a mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> BoxFuture<'a, Vec<Result<(), BackendError>>> {
+        Box::pin(self.publish_many(events))
+    }
+
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
+        Box::pin(self.start(spec))
+    }
+
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        let reader = self.dead_letters.read(subscribers);
+        Box::pin(async { reader })
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    fn drain(&self) {
+        self.stage.fetch_max(DRAINING, SeqCst);
+        self.subscriptions.advance(Intake::Cancelled);
+    }
+
+    fn health(&self) -> Health {
+        let problem = self.publishing.problem().or_else(|| self.consuming.problem());
+        let is_up = self.takes(Origin::Application) && problem.is_none();
+        Health::new(is_up, self.subscriptions.health()).with_problem(problem.map(Arc::from))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        Box::pin(async {
+            self.stage.fetch_max(CLOSED, SeqCst);
+            let Tasks { mut lasting, mut subscriptions } = std::mem::take(&mut *self.tasks());
+            for (stage, limit) in [(Intake::Cancelled, HANDING_OUT), (Intake::Closed, LAST_WORDS)] {
+                self.subscriptions.advance(stage);
+                let ending = async { while subscriptions.join_next().await.is_some() {} };
+                let _ = timeout(limit, ending).await;
+            }
+            subscriptions.shutdown().await;
+            self.consuming.close().await;
+            self.publishing.close().await;
+            lasting.shutdown().await;
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for RabbitMqBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMqBackend")
+            .field("bus", &self.bus)
+            .field("config", &self.config)
+            .field("problem", &self.health().problem)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+//! RabbitMQ, with servers of the tests' own: `cargo test -p aury-events-tests --features rabbitmq --test rabbitmq -- --ignored`.
+
+#[path = "../brokers/mod.rs"]
+mod brokers;
+mod harness;
