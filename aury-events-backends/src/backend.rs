@@ -252,6 +252,8 @@ pub struct SubscriptionHealth {
     pub in_flight: u64,
     /// How many events it has lost because it was too slow, on a backend that drops them then instead of waiting.
     pub dropped: u64,
+    /// Whether it takes no events for a while, since it keeps failing. Said by the bus, not by its backend.
+    pub is_paused: bool,
     /// What is wrong with it, or was wrong with it last.
     pub problem: Option<Arc<str>>,
 }
@@ -259,7 +261,7 @@ pub struct SubscriptionHealth {
 impl SubscriptionHealth {
     /// The health of a subscription.
     pub fn new(subscriber: Arc<str>, is_live: bool, in_flight: u64) -> Self {
-        Self { subscriber, is_live, in_flight, dropped: 0, problem: None }
+        Self { subscriber, is_live, in_flight, dropped: 0, is_paused: false, problem: None }
     }
 
     /// Sets how many events it has lost because it was too slow.

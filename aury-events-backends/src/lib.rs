@@ -9,6 +9,7 @@
 //! - [`delivery`]: a [`Consumer`] yields one [`Delivery`] after another, each settled once;
 //! - [`dead_letters`]: what could not be handled is a [`DeadLetter`], which can be read, replayed and purged;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
+//! - [`idempotency`]: the memory of subscribers that handle an event once only;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
 //! - [`backoff`]: how long to wait before the next attempt;
 //! - [`memory`]: the backend inside one process, and the model for the others;
@@ -24,6 +25,7 @@ mod delayed;
 pub mod delivery;
 pub mod envelope;
 pub mod error;
+pub mod idempotency;
 pub mod in_flight;
 pub mod maybe_ready;
 pub mod memory;
@@ -45,6 +47,7 @@ pub use crate::{
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
+    idempotency::IdempotencyStore,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::BackendFactory,

@@ -102,7 +102,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `&AnyEvent` | any event with a name that `pattern` matches |
 ///
 /// **Further parameters** are extractors, types that implement `FromContext`, taken by value:
-/// `Context`, `State<T>`, `EventBus`, `TraceId`, and any of your own. What they need is checked at
+/// `Context`, `State<T>`, `EventBus`, `TraceId`, `Receipt`, and any of your own. What they need is checked at
 /// start-up.
 ///
 /// **It returns** nothing, or `Result<(), E>` with any error type `E` that converts into
@@ -122,13 +122,45 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `retry_if = MailError::is_transient` | a closure or the path of a `fn(&E) -> bool` over the function's error: other errors are not retried | every error |
 /// | `timeout = "30s"` | how long an attempt may take; one that takes longer has failed | none |
 /// | `concurrency = 16` | how many events this subscriber handles at a time in one process | 1 |
+/// | `batch = 100`, `batch(max = 100, wait = "50ms")` | take up to so many events at a time, of which the first waits so long for more, see below | one by one |
 /// | `ordered` | with `concurrency`: events with one key run in order, different keys in parallel | off |
+/// | `idempotent` | skip an event that this subscriber has handled with success, see below | off |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
 /// | `broadcast` | every process gets every event, as for a cache, instead of one process per service | off |
 /// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
 ///
 /// **Durations** are a whole number and a unit, `"500ms"`, `"2s"`, `"1m"` or `"1h"`, and at most a
 /// year.
+///
+/// # Many at a time: `batch`
+///
+/// The first parameter is then `&[Arc<E>]`, `Vec<Arc<E>>` or `Vec<E>`. A batch is handled when it has `max` events
+/// (2 to 10,000, 100 unless written), or when its first event has waited for `wait` (`"50ms"` unless written); shutdown
+/// waits for no more events. It is settled as a whole: all of its events are done with, or, when the function fails, each
+/// is tried again as `retry` says of its own attempts, with whatever events there are then, or becomes a dead letter.
+/// An event that cannot be decoded, or that `when` turns down, is not part of it. `timeout` is for a batch, and
+/// `concurrency` says how many batches are handled at a time; a smaller `EVENT_PREFETCH` makes for smaller batches.
+/// `ordered`, `idempotent` and `pattern` do not go with it.
+///
+/// `Context` is that of one of the events: of the first, or of one that has more events before it in its chain.
+///
+/// ```ignore
+/// #[subscribe(batch(max = 500, wait = "200ms"), retry = 3)]
+/// async fn index(events: &[Arc<OrderCreated>], State(search): State<Search>) -> Result<(), SearchError> {
+///     search.add_all(events).await
+/// }
+/// ```
+///
+/// # Once only: `idempotent`
+///
+/// A backend with delivery at least once may deliver an event again, and a publisher may send a copy of it, with the
+/// same id. A subscriber that is `idempotent` skips what it has handled with success. It is marked after that: when the
+/// process dies in between, the event comes again and is handled again.
+///
+/// Where that is remembered is said by the builder's `idempotency`: in the process by default, or on a Redis server for
+/// all processes of the service. While it cannot be asked, the subscriber handles nothing: its events are tried again
+/// every two seconds, whatever `retry` says, and each of these times counts as an attempt. An event that was handled
+/// but could not be marked is done with all the same; the log says so.
 ///
 /// # Options of `retry`
 ///

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aury_events_backends::{BackendFactory, BoxFuture, registry::Connect};
+use aury_events_backends::{
+    BackendFactory, BoxFuture, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
+};
 use once_cell::sync::Lazy;
 
 use crate::{
     DEFAULT_BUS,
     bus::BusCore,
     catalogue::Catalogue,
+    circuit_breaker::{Breakers, CircuitBreaker},
     config::{
         BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
         check_source, check_subscribers,
@@ -17,6 +20,7 @@ use crate::{
     extract::States,
     global,
     manager::{EventBusManager, ManagerCore},
+    middleware::{Chain, Middleware},
     startup::{self, Plan, Problem, StartError},
     subscriber::SubscriberEntry,
 };
@@ -33,6 +37,10 @@ const MAX_HOPS: u16 = 64;
 pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
+    middleware: Chain,
+    breakers: Breakers,
+    breaker_problems: Vec<ConfigProblem>,
+    idempotency: Option<Box<dyn IdempotencyStore>>,
     service: Option<String>,
     source: Option<String>,
     max_hops: Option<u16>,
@@ -50,6 +58,27 @@ impl EventBusManagerBuilder {
     /// Gives a value that subscribers take as [`State<T>`](crate::State): one of each type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.add(value);
+        self
+    }
+
+    /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.add(middleware);
+        self
+    }
+
+    /// Has subscribers pause that keep failing: those whose ids these globs select, as in
+    /// [`subscribers`](Self::subscribers). Of several that select one, the first counts.
+    pub fn circuit_breaker(mut self, globs: impl AsRef<str>, breaker: CircuitBreaker) -> Self {
+        self.breaker_problems.extend(check_subscribers(globs.as_ref()).err());
+        self.breakers.add(globs.as_ref(), breaker);
+        self
+    }
+
+    /// Sets where `idempotent` subscribers remember what they have handled: see [`IdempotencyStore`]. Default: in this
+    /// process, the latest 65,536 events of each subscriber.
+    pub fn idempotency(mut self, store: impl IdempotencyStore) -> Self {
+        self.idempotency = Some(Box::new(store));
         self
     }
 
@@ -107,6 +136,7 @@ impl EventBusManagerBuilder {
         problems.extend(self.service.iter().filter_map(|name| check_service(name).err()));
         problems.extend(self.source.iter().filter_map(|uri| check_source(uri).err()));
         problems.extend(self.subscribers.iter().filter_map(|globs| check_subscribers(globs).err()));
+        problems.append(&mut self.breaker_problems);
         if self.from_env {
             problems.extend(self.apply(Environment::from_process()));
         }
@@ -197,7 +227,11 @@ impl EventBusManagerBuilder {
             source,
             max_hops: self.max_hops.unwrap_or(MAX_HOPS),
             states: self.states,
+            middleware: self.middleware,
+            breakers: self.breakers,
+            idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
+            is_draining: tokio::sync::watch::Sender::default(),
             is_shut_down: tokio::sync::Mutex::default(),
         }))
     }

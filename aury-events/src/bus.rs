@@ -8,12 +8,13 @@ use std::{
 };
 
 use aury_events_backends::{
-    Backend, BoxFuture, Consumer, EventId, EventName, Health, SubscriptionSpec, Topic,
-    envelope::Pattern,
+    Backend, BoxFuture, Consumer, EventId, EventName, Health, SubscriptionHealth, SubscriptionSpec,
+    Topic, envelope::Pattern,
 };
 
 use crate::{
     any_event::AnyEvent,
+    circuit_breaker::{Breaker, Guarded},
     context::Current,
     dead_letters::DeadLetters,
     dispatch,
@@ -295,7 +296,7 @@ impl EventBus {
     ) -> Result<(), BackendFailure> {
         let mut spec =
             SubscriptionSpec::new(entry.id, entry.topic.to_topic(), self.manager.service().clone());
-        spec.concurrency = entry.options.concurrency;
+        spec.concurrency = entry.options.deliveries_at_a_time();
         if entry.options.broadcast {
             spec = spec.broadcast();
         }
@@ -313,7 +314,12 @@ impl EventBus {
             BackendFailure::new(format!("subscribe `{id}`"), self.name(), error)
         })?;
         let canceller = consumer.canceller();
-        let info = Arc::new(SubscriptionInfo::new(id, self.clone()));
+        let breaker = self.manager.breakers().of(&id);
+        let consumer = match &breaker {
+            None => consumer,
+            Some(breaker) => Box::new(Guarded::new(consumer, Arc::clone(breaker))),
+        };
+        let info = Arc::new(SubscriptionInfo::new(id, self.clone(), breaker));
         let task = tokio::spawn(serve(consumer, Arc::clone(&info)));
 
         let mut running = self.core().running();
@@ -352,7 +358,14 @@ impl EventBus {
 
     /// How the backend and the subscriptions in this process are.
     pub fn health(&self) -> Health {
-        self.backend().health()
+        let mut health = self.backend().health();
+        for running in &*self.core().running() {
+            if running.info.breaker().is_some_and(Breaker::is_paused) {
+                let of = |s: &&mut SubscriptionHealth| *s.subscriber == *running.info.id();
+                health.subscriptions.iter_mut().filter(of).for_each(|s| s.is_paused = true);
+            }
+        }
+        health
     }
 
     /// Waits until everything that has reached this process is handled, what subscribers publish meanwhile included.

@@ -1,6 +1,11 @@
 //! The event that is being handled.
 
-use std::{cell::RefCell, fmt, sync::Arc, time::SystemTime};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use aury_events_backends::{
     Delivery, Envelope, EventId, EventName, Metadata,
@@ -22,6 +27,8 @@ pub(crate) struct Current {
     subscription: Arc<SubscriptionInfo>,
     /// Borrowed for a moment only; no code of the application runs meanwhile.
     delivery: RefCell<Option<Delivery>>,
+    /// Whether another delivery stands in for it, and the handler settles it.
+    is_taken: Cell<bool>,
 }
 
 impl Current {
@@ -30,13 +37,44 @@ impl Current {
         subscription: Arc<SubscriptionInfo>,
         dispatch: impl Future<Output = T>,
     ) -> T {
-        CURRENT.scope(Self { subscription, delivery: RefCell::default() }, dispatch).await
+        CURRENT
+            .scope(
+                Self { subscription, delivery: RefCell::default(), is_taken: Cell::default() },
+                dispatch,
+            )
+            .await
     }
 
     /// Makes it the delivery that the loop is handling.
     #[inline]
     pub(crate) fn begin(delivery: Delivery) {
-        CURRENT.with(|current| *current.delivery.borrow_mut() = Some(delivery));
+        CURRENT.with(|current| {
+            current.is_taken.set(false);
+            *current.delivery.borrow_mut() = Some(delivery);
+        });
+    }
+
+    /// Hands the delivery to the handler, and puts in its place what `stand_in` makes of its envelope and its attempt.
+    /// `None` when that has been done.
+    pub(crate) fn take(
+        stand_in: impl FnOnce(&Envelope, u32) -> Delivery,
+    ) -> Option<(Delivery, Arc<SubscriptionInfo>)> {
+        let take = |current: &Self| {
+            if current.is_taken.replace(true) {
+                return None;
+            }
+            let mut slot = current.delivery.borrow_mut();
+            let delivery = slot.as_mut()?;
+            let stand_in = stand_in(delivery.envelope(), delivery.attempt());
+            let taken = std::mem::replace(delivery, stand_in);
+            Some((taken, Arc::clone(&current.subscription)))
+        };
+        CURRENT.try_with(take).ok().flatten()
+    }
+
+    /// Whether the handler has taken the delivery that the loop was handling, and settles it.
+    pub(crate) fn is_taken() -> bool {
+        CURRENT.with(|current| current.is_taken.get())
     }
 
     /// What is read off the delivery that the current task handles, if it handles one.

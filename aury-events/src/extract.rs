@@ -29,7 +29,7 @@ use crate::{bus::EventBus, context::Context, error::BoxError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a subscriber",
     label = "not made from the context of an event",
-    note = "the first parameter is the event; each further one is `Context`, `State<T>`, `EventBus`, `TraceId`, or a type of your own that implements `FromContext`"
+    note = "the first parameter is the event; each further one is `Context`, `State<T>`, `EventBus`, `TraceId`, `Receipt`, or a type of your own that implements `FromContext`"
 )]
 pub trait FromContext: Sized + Send {
     /// Makes the value.
@@ -47,6 +47,8 @@ pub trait FromContext: Sized + Send {
 #[derive(Debug, Default)]
 pub struct Needs {
     pub(crate) states: Vec<StateKey>,
+    /// How many parameters settle the delivery.
+    pub(crate) receipts: usize,
 }
 
 impl Needs {

@@ -4,6 +4,7 @@ mod any_event;
 mod builder;
 mod bus;
 mod catalogue;
+mod circuit_breaker;
 mod config;
 mod context;
 mod dead_letters;
@@ -15,7 +16,9 @@ mod failure;
 mod global;
 mod location;
 mod manager;
+mod middleware;
 mod publish;
+mod receipt;
 mod startup;
 mod subscriber;
 mod subscription;
@@ -26,6 +29,7 @@ pub use crate::{
     builder::EventBusManagerBuilder,
     bus::{DEFAULT_BUS, EventBus},
     catalogue::{Catalogue, EventInfo, SubscriberInfo},
+    circuit_breaker::CircuitBreaker,
     config::{BusConfig, ConfigProblem},
     context::{Context, trace_id},
     dead_letters::DeadLetters,
@@ -39,15 +43,22 @@ pub use crate::{
     global::{bus, default_bus, init_from_env, publish},
     location::Location,
     manager::EventBusManager,
+    middleware::{Middleware, Next},
     publish::Publish,
+    receipt::Receipt,
     startup::{Place, Problem, StartError},
     subscription::{EventHandler, Subscription},
 };
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use aury_events_backends::redis::RedisIdempotency;
 #[doc(inline)]
 pub use aury_events_backends::{
-    BackendError, DeadLetter, EventId, EventName, Health, Metadata, SubscriptionHealth,
+    BackendError, BoxFuture, DeadLetter, EventId, EventName, Health, IdempotencyStore, Metadata,
+    SubscriptionHealth,
     config::{ExchangeType, Format, QueueType, Unroutable},
     envelope::{DecodeError, EncodeError, TraceContext, TraceId},
+    idempotency::{IdempotencyKey, MemoryIdempotency},
 };
 #[doc(inline)]
 pub use aury_events_macros::{Event, subscribe};

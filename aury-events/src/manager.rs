@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{BoxFuture, Health, InFlight};
-use tokio::time::timeout;
+use aury_events_backends::{BoxFuture, Health, IdempotencyStore, InFlight};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     builder::EventBusManagerBuilder,
     bus::{BusCore, EventBus},
     catalogue::Catalogue,
+    circuit_breaker::{Breaker, Breakers},
     error::{BackendFailure, ShutdownError, UnknownBus},
     event::Event,
     extract::States,
+    middleware::{Chain, Middleware},
     subscription::Running,
 };
 
@@ -30,7 +32,12 @@ pub(crate) struct ManagerCore {
     pub(crate) source: &'static str,
     pub(crate) max_hops: u16,
     pub(crate) states: States,
+    pub(crate) middleware: Chain,
+    pub(crate) breakers: Breakers,
+    pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
+    /// Whether shutdown has begun.
+    pub(crate) is_draining: watch::Sender<bool>,
     /// Whether everything has been shut down; held while that goes on.
     pub(crate) is_shut_down: tokio::sync::Mutex<bool>,
 }
@@ -127,6 +134,7 @@ impl EventBusManager {
         let buses = &self.0.buses;
         let limit = buses.iter().map(BusCore::shutdown_timeout).max().unwrap_or_default();
         buses.iter().for_each(|bus| bus.backend().drain());
+        self.0.is_draining.send_replace(true);
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
         let (left, delayed) = if in_time { (Vec::new(), 0) } else { self.unsettled() };
@@ -142,6 +150,10 @@ impl EventBusManager {
                 failures.push(BackendFailure::new("close the connections", bus.name(), error));
             }
         }
+        running
+            .iter()
+            .filter_map(|subscription| subscription.info.breaker())
+            .for_each(Breaker::end);
         end(running).await;
         *is_shut_down = true;
         ShutdownError::new(limit, left, delayed, failures)
@@ -169,6 +181,11 @@ impl EventBusManager {
         &self.0.buses
     }
 
+    /// Whether shutdown has begun.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.0.is_draining.subscribe()
+    }
+
     pub(crate) fn service(&self) -> &Arc<str> {
         &self.0.service
     }
@@ -180,6 +197,18 @@ impl EventBusManager {
 
     pub(crate) fn max_hops(&self) -> u16 {
         self.0.max_hops
+    }
+
+    pub(crate) fn middleware(&self) -> &[Arc<dyn Middleware>] {
+        self.0.middleware.as_slice()
+    }
+
+    pub(crate) fn breakers(&self) -> &Breakers {
+        &self.0.breakers
+    }
+
+    pub(crate) fn idempotency(&self) -> &dyn IdempotencyStore {
+        &*self.0.idempotency
     }
 
     pub(crate) fn states(&self) -> &States {

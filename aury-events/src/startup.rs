@@ -88,6 +88,13 @@ pub enum Problem {
         /// The type.
         state: &'static str,
     },
+    /// A subscriber settles its events by itself, and has an option that says what becomes of them.
+    SettledTwice {
+        /// The subscriber.
+        subscriber: Place,
+        /// The option, or the second receipt.
+        option: &'static str,
+    },
     /// Two event types have one name.
     DuplicateEvent {
         /// The name.
@@ -173,6 +180,11 @@ impl fmt::Display for Problem {
                 f,
                 "two values of the type `{state}` were given as state: a subscriber could not tell them apart, so \
                  wrap one in a type of its own"
+            ),
+            Self::SettledTwice { subscriber, option } => write!(
+                f,
+                "the subscriber {subscriber} takes a `Receipt`, by which it says itself what becomes of an event, so \
+                 {option} does not go with it: leave one of them out"
             ),
             Self::DuplicateEvent { name, types: [first, second] } => write!(
                 f,
@@ -263,10 +275,23 @@ impl Plan<'_> {
         let subscriber = || Place { name: entry.id, location: entry.location };
         let mut needs = Needs::default();
         (entry.needs)(&mut needs);
+        let receipts = needs.receipts;
         let missing = needs.states.into_iter().filter(|&state| !self.states.has(state));
         let mut problems: Vec<_> = missing
             .map(|state| Problem::MissingState { subscriber: subscriber(), state: state.name })
             .collect();
+        let options = &entry.options;
+        let twice = [
+            (receipts > 1, "a second `Receipt`"),
+            (options.retry.is_some(), "`retry`"),
+            (options.idempotent, "`idempotent`"),
+            (options.batch.is_some(), "`batch`"),
+            (options.ordered, "`ordered`"),
+        ];
+        let twice = twice.into_iter().filter(|(is_set, _)| receipts > 0 && *is_set);
+        problems.extend(
+            twice.map(|(_, option)| Problem::SettledTwice { subscriber: subscriber(), option }),
+        );
 
         let Some(config) = self.buses.get(entry.bus) else {
             let known = self.buses.keys().cloned().collect();

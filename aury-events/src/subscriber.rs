@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use aury_events_backends::{BoxFuture, Consumer, EventName, Topic, envelope::Pattern};
 
 use crate::{
-    dispatch::{self, FromEnvelope, Handler, HandlerResult, Retry},
+    dispatch::{self, BatchHandler, FromEnvelope, Handler, HandlerResult, Retry},
     event::Event,
     extract::Needs,
     location::Location,
@@ -29,6 +29,8 @@ pub trait Subscriber: Send + Sync + 'static {
 
     /// What the function takes as its first parameter, in the form in which it is handed on.
     type Input: FromEnvelope;
+    /// What it takes at a time: one of them, or a batch.
+    type Taken: Send;
 
     /// Names what the function's further parameters need at start-up.
     fn needs(_needs: &mut Needs) {}
@@ -39,7 +41,7 @@ pub trait Subscriber: Send + Sync + 'static {
     }
 
     /// Calls the function.
-    fn call(input: Self::Input) -> impl Future<Output = HandlerResult> + Send;
+    fn call(taken: Self::Taken) -> impl Future<Output = HandlerResult> + Send;
 }
 
 /// What a subscriber listens to, as it is known while compiling.
@@ -95,6 +97,17 @@ pub struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: usize,
     pub(crate) ordered: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) batch: Option<Batch>,
+}
+
+/// How many events are handled together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch {
+    /// At most.
+    pub(crate) max: usize,
+    /// How long the first one waits for more.
+    pub(crate) wait: Duration,
 }
 
 impl Options {
@@ -108,6 +121,8 @@ impl Options {
             timeout: None,
             concurrency: 1,
             ordered: false,
+            idempotent: false,
+            batch: None,
         }
     }
 
@@ -152,6 +167,28 @@ impl Options {
         self.ordered = true;
         self
     }
+
+    /// Skips an event that it has handled before.
+    #[must_use]
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Handles up to so many events together, of which the first waits so long for more.
+    #[must_use]
+    pub const fn batch(mut self, max: usize, wait: Duration) -> Self {
+        self.batch = Some(Batch { max, wait });
+        self
+    }
+
+    /// How many deliveries are handled at a time.
+    pub(crate) const fn deliveries_at_a_time(&self) -> usize {
+        match self.batch {
+            None => self.concurrency,
+            Some(Batch { max, .. }) => self.concurrency.saturating_mul(max),
+        }
+    }
 }
 
 /// The link-time entry of a `#[subscribe]` function.
@@ -173,7 +210,19 @@ inventory::collect!(SubscriberEntry);
 
 impl SubscriberEntry {
     /// The entry of `S`, as the macro submits it.
-    pub const fn of<S: Subscriber>() -> Self {
+    pub const fn of<S: Subscriber<Taken = <S as Subscriber>::Input>>() -> Self {
+        Self::new::<S>(|consumer, info| dispatch::run(Linked::<S>(PhantomData), consumer, info))
+    }
+
+    /// The entry of `S`, which takes batches.
+    pub const fn of_batches<S: Subscriber<Taken = Vec<<S as Subscriber>::Input>>>() -> Self {
+        Self::new::<S>(|consumer, info| {
+            let batch = S::OPTIONS.batch.expect("the macro writes the two together");
+            Box::pin(dispatch::run_batches(Linked::<S>(PhantomData), batch, consumer, info))
+        })
+    }
+
+    const fn new<S: Subscriber>(run: RunFn) -> Self {
         Self {
             id: S::ID,
             path: S::PATH,
@@ -182,7 +231,7 @@ impl SubscriberEntry {
             topic: S::TOPIC,
             options: S::OPTIONS,
             needs: S::needs,
-            run: |consumer, info| dispatch::run(Linked::<S>(PhantomData), consumer, info),
+            run,
         }
     }
 
@@ -217,8 +266,9 @@ impl fmt::Debug for SubscriberEntry {
 /// A subscriber known at link time, as the handler of a dispatch loop.
 struct Linked<S>(PhantomData<S>);
 
-impl<S: Subscriber> Handler for Linked<S> {
+impl<S: Subscriber<Taken = <S as Subscriber>::Input>> Handler for Linked<S> {
     const OPTIONS: Options = S::OPTIONS;
+
     type Input = S::Input;
 
     fn accepts(&self, input: &S::Input) -> bool {
@@ -227,5 +277,19 @@ impl<S: Subscriber> Handler for Linked<S> {
 
     fn call(&self, input: S::Input) -> impl Future<Output = HandlerResult> + Send {
         S::call(input)
+    }
+}
+
+impl<S: Subscriber<Taken = Vec<<S as Subscriber>::Input>>> BatchHandler for Linked<S> {
+    const OPTIONS: Options = S::OPTIONS;
+
+    type Input = S::Input;
+
+    fn accepts(&self, input: &S::Input) -> bool {
+        S::accepts(input)
+    }
+
+    fn call(&self, inputs: Vec<S::Input>) -> impl Future<Output = HandlerResult> + Send {
+        S::call(inputs)
     }
 }

@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 use crate::{
     any_event::AnyEvent,
     bus::EventBus,
+    circuit_breaker::Breaker,
     context::Context,
-    dispatch::{FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
+    dispatch::{Claims, FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
     event::Event,
     subscriber::Options,
 };
@@ -19,11 +20,13 @@ use crate::{
 pub(crate) struct SubscriptionInfo {
     id: Arc<str>,
     bus: EventBus,
+    claims: Claims,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl SubscriptionInfo {
-    pub(crate) fn new(id: Arc<str>, bus: EventBus) -> Self {
-        Self { id, bus }
+    pub(crate) fn new(id: Arc<str>, bus: EventBus, breaker: Option<Arc<Breaker>>) -> Self {
+        Self { id, bus, claims: Claims::default(), breaker }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -32,6 +35,16 @@ impl SubscriptionInfo {
 
     pub(crate) fn bus(&self) -> &EventBus {
         &self.bus
+    }
+
+    /// What has it pause when it keeps failing.
+    pub(crate) fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_deref()
+    }
+
+    /// What an idempotent subscriber is handling now.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
     }
 }
 

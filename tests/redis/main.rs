@@ -3,7 +3,10 @@
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod dead_letters;
+mod policies;
 mod pubsub;
+#[path = "../policies/mod.rs"]
+mod rows;
 mod streams;
 mod throughput;
 mod tls;

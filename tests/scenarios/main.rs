@@ -2,19 +2,26 @@
 
 mod any_event;
 mod backpressure;
+mod batches;
 mod buses;
 mod chains;
+mod circuit_breakers;
 mod conditions;
 mod dead_letters;
 mod delays;
 mod dynamic;
 mod failures;
 mod fan_out;
+mod idempotent;
 mod load;
 mod metadata;
+mod middleware;
+mod oracle;
 mod parameters;
 mod policies;
 mod process;
+mod raw;
+mod receipts;
 mod shutdown;
 mod startup;
 mod support;

@@ -310,6 +310,28 @@ async fn events_of_one_key_stay_in_order_and_a_failing_key_holds_back_no_other()
     assert_eq!(busy.0.1.load(SeqCst), 3, "one handler for each key");
 }
 
+#[subscribe(broadcast)]
+async fn everywhere(job: &Job, State(log): State<Log>) {
+    log.add(job.number.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_one_process_a_broadcast_is_handled_once() {
+    let (log, _) = handled("everywhere", [job(0)]).await;
+    assert_eq!(log, ["0"]);
+}
+
+#[subscribe(durable)]
+async fn lasting(_: &Job) {}
+
+#[tokio::test]
+async fn a_durable_subscriber_does_not_start_in_memory() {
+    let (builder, _) = manager_of("policies");
+    let builder = builder.subscribers(format!("{}::lasting", module_path!()));
+    let error = builder.start().await.unwrap_err().to_string();
+    assert!(error.contains("requires `durable`") && error.contains("`memory`"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_what_waits_for_its_next_attempt() {
     let (builder, log) = manager_of(module_path!());

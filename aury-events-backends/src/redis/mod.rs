@@ -1,11 +1,15 @@
 //! The backends on a Redis server (version 6 or later), with feature `redis`.
 //!
 //! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment;
-//! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service.
+//! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service;
+//! - [`RedisIdempotency`]: which events were handled, shared by the processes of a service.
 
 mod codec;
 mod connection;
 mod dead_letters;
+mod idempotency;
 mod link;
 pub mod pubsub;
 pub mod streams;
+
+pub use self::idempotency::RedisIdempotency;

@@ -10,6 +10,7 @@ use syn::{ext::IdentExt as _, spanned::Spanned as _};
 
 use super::{
     Passed, Subscriber, Topic,
+    batch::Batch,
     concurrency::Concurrency,
     parameter::find_impl,
     retry::{Growth, Retry},
@@ -26,6 +27,10 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
     let topic = subscriber.topic();
     let options = subscriber.options();
     let input = subscriber.input();
+    let (taken, entry) = match subscriber.batch {
+        None => (quote!(Self::Input), quote!(of)),
+        Some(_) => (quote!(::std::vec::Vec<Self::Input>), quote!(of_batches)),
+    };
     let needs = subscriber.needs();
     let accepts = subscriber.accepts();
     let call = subscriber.call();
@@ -44,13 +49,14 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
                 #topic
                 const OPTIONS: #krate::__private::Options = #options;
                 type Input = #input;
+                type Taken = #taken;
                 #needs
                 #accepts
                 #call
             }
 
             #krate::__private::inventory::submit! {
-                #krate::__private::SubscriberEntry::of::<__AurySubscriber>()
+                #krate::__private::SubscriberEntry::#entry::<__AurySubscriber>()
             }
         };
     }
@@ -80,11 +86,16 @@ impl Subscriber {
         let retry = self.retry.as_ref().map(|retry| self.retry(retry));
         let timeout = self.timeout.map(|limit| quote!(.timeout(#limit)));
         let concurrency = self.concurrency();
+        let batch = self.batch.as_ref().map(|Batch { max, wait }| {
+            let max = usize::from(*max);
+            quote!(.batch(#max, #wait))
+        });
+        let idempotent = self.idempotent.then(|| quote!(.idempotent()));
         let durable = self.durable.then(|| quote!(.durable()));
         let broadcast = self.broadcast.then(|| quote!(.broadcast()));
         quote! {
             #krate::__private::Options::new()
-                #retry #timeout #concurrency #durable #broadcast
+                #retry #timeout #batch #concurrency #idempotent #durable #broadcast
         }
     }
 
@@ -157,6 +168,11 @@ impl Subscriber {
         let Subscriber { krate, function, extractors, .. } = self;
         let input = local("input");
         let event = match &self.topic {
+            Topic::Event { passed: Passed::ByValue, ty } if self.batch.is_some() => quote! {
+                #input.into_iter()
+                    .map(#krate::__private::owned::<#ty>)
+                    .collect::<::std::vec::Vec<_>>()
+            },
             Topic::Event { passed: Passed::ByValue, ty } => {
                 quote!(#krate::__private::owned::<#ty>(#input))
             }
@@ -173,7 +189,7 @@ impl Subscriber {
         let span = Span::call_site().located_at(function.span());
         quote_spanned! {span=>
             fn call(
-                #input: Self::Input,
+                #input: Self::Taken,
             ) -> impl ::core::future::Future<Output = #krate::__private::HandlerResult>
             + ::core::marker::Send {
                 async move {

@@ -1,5 +1,6 @@
 //! `#[subscribe]`
 
+mod batch;
 mod concurrency;
 mod condition;
 mod expand;
@@ -11,7 +12,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Expr, Ident, LitStr, Path, Type};
 
-use self::{concurrency::Concurrency, retry::Retry};
+use self::{batch::Batch, concurrency::Concurrency, retry::Retry};
 use crate::{duration::Millis, errors::Errors};
 
 /// A function that handles events, and what is written about it.
@@ -32,6 +33,8 @@ struct Subscriber {
     retry_if: Option<Expr>,
     timeout: Option<Millis>,
     concurrency: Concurrency,
+    batch: Option<Batch>,
+    idempotent: bool,
     durable: bool,
     broadcast: bool,
 }
@@ -44,7 +47,7 @@ enum Topic {
     Pattern(LitStr),
 }
 
-/// How a function takes its event.
+/// How a function takes its event: as `&E`, `E` or `Arc<E>`; in a batch, as `&[Arc<E>]`, `Vec<E>` or `Vec<Arc<E>>`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Passed {
     ByReference,

@@ -26,6 +26,32 @@ pub(super) fn input(ty: &Type) -> Result<Input> {
     }
 }
 
+/// The first parameter of a function that takes batches.
+pub(super) fn batch_input(ty: &Type) -> Result<Input> {
+    refuse_impl_trait(ty)?;
+    let (events, is_lent) = match ungrouped(ty) {
+        Type::Reference(TypeReference { mutability: None, lifetime: None, elem, .. }) => {
+            match ungrouped(elem) {
+                Type::Slice(slice) => (Some(&*slice.elem), true),
+                _ => (None, true),
+            }
+        }
+        owned => (argument_of("Vec", owned), false),
+    };
+    if events.is_some_and(|events| is_any_event(arc_of(events).unwrap_or(events))) {
+        return Err(Error::new_spanned(ty, "a batch is of one type of event: take `Vec<E>`"));
+    }
+    match (events.map(|event| (event, arc_of(event))), is_lent) {
+        (Some((_, Some(shared))), true) => event(shared, Passed::ByReference),
+        (Some((_, Some(shared))), false) => event(shared, Passed::Shared),
+        (Some((owned, None)), false) => event(owned, Passed::ByValue),
+        _ => Err(Error::new_spanned(
+            ty,
+            "a batch comes as `&[Arc<E>]`, `Vec<Arc<E>>` or `Vec<E>`, of a type `E` that derives `Event`",
+        )),
+    }
+}
+
 /// A further parameter: an extractor.
 pub(super) fn extractor(ty: &Type) -> Result<Type> {
     refuse_impl_trait(ty)?;
@@ -50,9 +76,10 @@ fn borrowed(reference: &TypeReference) -> Result<Input> {
         return Err(Error::new_spanned(lifetime, message));
     }
     match ungrouped(elem) {
-        Type::Slice(_) => {
-            Err(Error::new_spanned(reference, "a subscriber takes one event at a time: take `&E`"))
-        }
+        Type::Slice(_) => Err(Error::new_spanned(
+            reference,
+            "a subscriber takes one event at a time: take `&E`, or add `batch = 100`",
+        )),
         shared if arc_of(shared).is_some() => Err(Error::new_spanned(
             and_token,
             "an `Arc` is passed by value: take `Arc<E>`, without `&`",
@@ -86,12 +113,17 @@ fn is_any_event(ty: &Type) -> bool {
 
 /// The `E` of `Arc<E>`.
 fn arc_of(ty: &Type) -> Option<&Type> {
+    argument_of("Arc", ty)
+}
+
+/// The `E` of a type of that name, `Name<E>`.
+fn argument_of<'a>(name: &str, ty: &'a Type) -> Option<&'a Type> {
     let PathSegment { ident, arguments } = last_segment(ty)?;
     let PathArguments::AngleBracketed(arguments) = arguments else {
         return None;
     };
     match arguments.args.first() {
-        Some(GenericArgument::Type(shared)) if ident == "Arc" && arguments.args.len() == 1 => {
+        Some(GenericArgument::Type(shared)) if ident == name && arguments.args.len() == 1 => {
             Some(shared)
         }
         _ => None,

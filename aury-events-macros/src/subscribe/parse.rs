@@ -10,9 +10,10 @@ use syn::{
 
 use super::{
     Subscriber, Topic,
+    batch::batch,
     concurrency::concurrency,
     condition::condition,
-    parameter::{Input, extractor, input, is_unit},
+    parameter::{Input, batch_input, extractor, input, is_unit},
     retry::retry,
 };
 use crate::{
@@ -33,12 +34,16 @@ pub(super) fn parse(
     let bus = options.string("bus", "domain", name::bus_name);
     let name = options.string("name", "send-order-mail", name::subscriber_name);
     let when = options.function("when", "|event| event.amount > 100.0");
+    let is_batch = options.has("batch");
     let is_pattern = options.has("pattern");
+    let batch = batch(&mut options);
     let pattern = options.string("pattern", "order.*", name::pattern);
     let retry = retry(&mut options);
     let retry_if = options.function("retry_if", "|error| error.is_timeout()");
     let timeout = options.duration("timeout", "30s", timeout);
     let concurrency = concurrency(&mut options, is_pattern);
+    check_broadcast(&options);
+    let idempotent = options.flag("idempotent").is_some();
     let durable = options.flag("durable").is_some();
     let broadcast = options.flag("broadcast").is_some();
     let krate = options.krate();
@@ -52,9 +57,10 @@ pub(super) fn parse(
         errors.keep(no_errors_to_tell_apart(retry_if.as_ref()));
     }
     let mut parameters = errors.keep(parameters(&signature))?.into_iter();
+    let input = if is_batch { batch_input } else { input };
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();
-    let topic = errors.keep(topic(input?, is_pattern.then_some(pattern)))??;
+    let topic = errors.keep(topic(input?, (is_pattern && !is_batch).then_some(pattern)))??;
 
     Some(Subscriber {
         krate,
@@ -70,9 +76,21 @@ pub(super) fn parse(
         retry_if,
         timeout,
         concurrency,
+        batch,
+        idempotent,
         durable,
         broadcast,
     })
+}
+
+fn check_broadcast(options: &Options<'_>) {
+    if options.has("broadcast") {
+        options.contradict(
+            "idempotent",
+            "every process handles what is `broadcast`, whatever another has handled: \
+             leave one of the two out",
+        );
+    }
 }
 
 fn timeout(limit: Millis) -> Verdict {
@@ -339,8 +357,8 @@ mod tests {
             [
                 "a bus's name is in lower case: write \"domain\"",
                 "unknown option `retyr`: did you mean `retry`?\n\
-                 valid options: `bus`, `name`, `when`, `pattern`, `retry`, `retry_if`, `timeout`, \
-                 `concurrency`, `ordered`, `durable`, `broadcast`, `crate`",
+                 valid options: `bus`, `name`, `when`, `batch`, `pattern`, `retry`, `retry_if`, `timeout`, \
+                 `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \

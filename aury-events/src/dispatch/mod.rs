@@ -4,8 +4,12 @@
 //! boxed once at start. Nothing is allocated per delivery, and nothing that a handler does reaches another
 //! subscription: its error and its panic end here.
 
+mod around;
+mod attempt;
+mod batch;
 mod handler;
 mod lanes;
+mod once;
 mod panic;
 mod retry;
 mod source;
@@ -17,12 +21,17 @@ use aury_events_backends::{
 };
 use tokio::{task::JoinSet, time};
 
-pub(crate) use self::handler::Handler;
 use self::{
-    handler::HandlerError,
+    around::Around,
+    attempt::Failed,
     lanes::{InLanes, Lanes},
     retry::Verdict,
     source::{Alone, Shared, Source},
+};
+pub(crate) use self::{
+    batch::{BatchHandler, run as run_batches},
+    handler::Handler,
+    once::Claims,
 };
 pub use self::{
     handler::{FromEnvelope, HandlerResult, IntoHandlerResult, retry_if},
@@ -83,25 +92,27 @@ fn all_of(loops: Vec<BoxFuture<'static, ()>>) -> BoxFuture<'static, ()> {
 /// Serves what a source gives, one delivery after the other.
 async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
     let options = H::OPTIONS;
+    let around = Around::of(info, &options);
     let dispatch = async {
         let mut taken = 0;
         while let Some(mut delivery) = source.next().await {
             let settlement = loop {
-                // Decoding may run code of the application, and so may panic, as a handler may.
-                let input = panic::catch(|| decode::<H>(&delivery));
+                // Decoding and the condition are code of the application, and may panic as a handler may.
+                let input =
+                    panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery));
                 Current::begin(delivery);
                 let handled = match input {
-                    Ok(input) => {
-                        let handling = pin!(handle(handler, input));
-                        let handling = panic::catch_in(handling);
-                        match options.timeout {
-                            None => handling.await,
-                            Some(limit) => time::timeout(limit, handling)
-                                .await
-                                .unwrap_or_else(|_| Err(DeadLetterReason::TimedOut(limit).into())),
+                    Ok(Some(input)) => match &around {
+                        None => panic::catch_in(pin!(attempt::call(handler, input))).await,
+                        Some(around) => around.call(Box::pin(attempt::call(handler, input))).await,
+                    },
+                    not_called => {
+                        if let Some(around) = &around {
+                            around.pass();
                         }
+                        // Its condition turns the event down, or there was none to be asked for.
+                        not_called.map(drop)
                     }
-                    Err(failed) => Err(failed),
                 };
                 delivery = Current::end();
                 let Err(failed) = handled else { break Settlement::Ack };
@@ -126,37 +137,6 @@ async fn serve<H: Handler>(handler: &H, mut source: impl Source, info: &Arc<Subs
     Current::scope(Arc::clone(info), dispatch).await;
 }
 
-/// Why an attempt failed.
-#[derive(Debug)]
-struct Failed {
-    reason: DeadLetterReason,
-    /// Trying again would not help, so says the subscriber.
-    is_final: bool,
-}
-
-impl From<DeadLetterReason> for Failed {
-    fn from(reason: DeadLetterReason) -> Self {
-        Self { reason, is_final: false }
-    }
-}
-
-fn decode<H: Handler>(delivery: &Delivery) -> Result<H::Input, Failed> {
-    let input = H::Input::from_envelope(delivery.envelope());
-    input.map_err(|error| DeadLetterReason::Undecodable(error).into())
-}
-
-/// Calls the handler. An event that its condition turns down is done with.
-async fn handle<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
-    if handler.accepts(&input) {
-        let handled = handler.call(input).await;
-        handled.map_err(|HandlerError { source, is_final }| Failed {
-            reason: DeadLetterReason::Failed(source),
-            is_final,
-        })?;
-    }
-    Ok(())
-}
-
 /// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,
 /// when the wait for it is over.
 async fn after_failure(
@@ -165,7 +145,11 @@ async fn after_failure(
     options: &Options,
     info: &SubscriptionInfo,
 ) -> Option<Settlement> {
-    let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+    let verdict = if Current::is_taken() {
+        Verdict::Taken
+    } else {
+        retry::judge(options.retry.as_ref(), delivery.attempt(), &failed)
+    };
     report(delivery, info, &failed.reason, &verdict);
     match verdict {
         // Where order is kept, what comes later has to wait too.
@@ -174,9 +158,7 @@ async fn after_failure(
             delivery.count_attempt();
             None
         }
-        Verdict::Retry { after } => Some(Settlement::Retry { after }),
-        Verdict::DeadLetter => Some(Settlement::DeadLetter(failed.reason)),
-        Verdict::Discard => Some(Settlement::Ack),
+        verdict => Some(verdict.settlement(failed.reason)),
     }
 }
 
@@ -200,7 +182,7 @@ fn report(
         };
     }
     match verdict {
-        Verdict::Retry { .. } | Verdict::Discard => log!(warn),
+        Verdict::Retry { .. } | Verdict::Discard | Verdict::Taken => log!(warn),
         Verdict::DeadLetter => log!(error),
     }
 }

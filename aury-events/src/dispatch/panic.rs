@@ -10,7 +10,7 @@ use std::{
 
 use aury_events_backends::DeadLetterReason;
 
-use super::Failed;
+use super::attempt::Failed;
 
 /// Calls `f`; a panic in it is the reason for which it failed.
 ///
@@ -26,9 +26,10 @@ pub(super) fn catch<T>(f: impl FnOnce() -> Result<T, Failed>) -> Result<T, Faile
 
 /// Runs a future to its end; a panic in it is the reason for which it failed.
 #[inline]
-pub(super) fn catch_in(
-    mut future: Pin<&mut impl Future<Output = Result<(), Failed>>>,
-) -> impl Future<Output = Result<(), Failed>> {
+pub(super) fn catch_in<T, F>(mut future: Pin<&mut F>) -> impl Future<Output = Result<T, Failed>>
+where
+    F: Future<Output = Result<T, Failed>> + ?Sized,
+{
     poll_fn(move |cx| match catch(|| Ok(future.as_mut().poll(cx))) {
         Ok(poll) => poll,
         // It is not polled again.

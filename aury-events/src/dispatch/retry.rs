@@ -2,9 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use aury_events_backends::{DeadLetterReason, backoff::jittered};
+use aury_events_backends::{DeadLetterReason, Settlement, backoff::jittered};
 
-use super::Failed;
+use super::attempt::Failed;
 use crate::failure::{Decision, Failure};
 
 /// How often an event is tried, and how long the waits between the attempts are.
@@ -26,9 +26,24 @@ pub struct Retry {
 /// What is to become of a delivery that failed.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Retry { after: Duration },
+    Retry {
+        after: Duration,
+    },
     DeadLetter,
     Discard,
+    /// The handler has taken the delivery, and what stands in for it is not settled.
+    Taken,
+}
+
+impl Verdict {
+    /// The settlement by which the backend carries it out.
+    pub(super) fn settlement(self, reason: DeadLetterReason) -> Settlement {
+        match self {
+            Self::Retry { after } => Settlement::Retry { after },
+            Self::DeadLetter => Settlement::DeadLetter(reason),
+            Self::Discard | Self::Taken => Settlement::Ack,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -37,6 +52,7 @@ impl fmt::Display for Verdict {
             Self::Retry { after } => write!(f, "the next attempt follows in {after:?}"),
             Self::DeadLetter => f.write_str("the event is kept as a dead letter"),
             Self::Discard => f.write_str("the event is discarded"),
+            Self::Taken => f.write_str("what becomes of the event is up to its receipt"),
         }
     }
 }

@@ -84,6 +84,34 @@ async fn retried(_event: &NightlyRunStarted) -> Result<(), std::io::Error> {
     Ok(())
 }
 
+#[subscribe(idempotent, durable)]
+async fn once(_event: &NightlyRunStarted) {}
+
+#[subscribe(batch = 100)]
+async fn many(events: &[Arc<OrderPaid>], _: Context) {
+    let _ = events.len();
+}
+
+#[subscribe(batch(max = 2, wait = "0s"), when = is_large, retry = 2, concurrency = 2, broadcast)]
+async fn many_shared(events: Vec<Arc<OrderPaid>>) -> Result<(), std::io::Error> {
+    drop(events);
+    Ok(())
+}
+
+#[subscribe(batch(wait = "1h"), retry = 2, retry_if = std::io::Error::is_transient, timeout = "1m")]
+async fn many_owned(mut events: Vec<OrderCreatedEvent>) -> Result<(), std::io::Error> {
+    events.clear();
+    Ok(())
+}
+
+#[subscribe]
+async fn settled_by_hand(
+    _event: &NightlyRunStarted,
+    receipt: aury_events::Receipt,
+) -> Result<(), aury_events::BackendFailure> {
+    receipt.ack().await
+}
+
 /// Tells errors apart.
 trait Transient {
     fn is_transient(&self) -> bool;

@@ -1,0 +1,145 @@
+//! What is around a handler, for those who ask for that.
+
+use std::{
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use aury_events_backends::{BoxFuture, DeadLetterReason, idempotency::IdempotencyKey};
+
+use super::{
+    attempt::Failed,
+    once::{Done, once},
+    panic,
+};
+use crate::{
+    circuit_breaker::{Breaker, Sign},
+    context::Context,
+    error::BoxError,
+    middleware::{Middleware, Next},
+    subscriber::Options,
+    subscription::SubscriptionInfo,
+};
+
+/// What is around the handler of a subscription.
+pub(super) struct Around<'a> {
+    info: &'a SubscriptionInfo,
+    middleware: &'a [Arc<dyn Middleware>],
+    is_idempotent: bool,
+    breaker: Option<&'a Breaker>,
+}
+
+impl<'a> Around<'a> {
+    /// `None` when there is nothing around it.
+    pub(super) fn of(info: &'a SubscriptionInfo, options: &Options) -> Option<Self> {
+        let middleware = info.bus().manager().middleware();
+        let is_idempotent = options.idempotent;
+        let breaker = info.breaker();
+        let is_some = is_idempotent || breaker.is_some() || !middleware.is_empty();
+        is_some.then_some(Self { info, middleware, is_idempotent, breaker })
+    }
+
+    /// Takes note that the handler is not called.
+    pub(super) fn pass(&self) {
+        self.note(Sign::None);
+    }
+
+    fn note(&self, sign: Sign) {
+        if let Some(breaker) = self.breaker {
+            breaker.note(sign);
+        }
+    }
+
+    /// Calls the handler from within all that is around it.
+    pub(super) fn call<'b>(
+        &'b self,
+        handling: BoxFuture<'b, Result<(), Failed>>,
+    ) -> BoxFuture<'b, Result<(), Failed>> {
+        Box::pin(async {
+            let done = panic::catch_in(pin!(self.call_once(handling))).await;
+            self.note(match done {
+                Ok(Done::Handled) => Sign::Success,
+                Ok(Done::Before) => Sign::None,
+                Err(_) => Sign::Failure,
+            });
+            done.map(drop)
+        })
+    }
+
+    async fn call_once(
+        &self,
+        mut handling: BoxFuture<'_, Result<(), Failed>>,
+    ) -> Result<Done, Failed> {
+        let context = Context::current().expect("an event is being handled");
+        let handling = async {
+            // For the middleware, too, a panic of the handler is an error.
+            let handling = panic::catch_in(handling.as_mut());
+            match self.middleware {
+                [] => handling.await,
+                middleware => within(middleware, &context, handling).await,
+            }
+        };
+        if self.is_idempotent {
+            let manager = context.manager();
+            let (service, subscriber) = (manager.service(), self.info.id());
+            let key = IdempotencyKey::new(service, subscriber, context.metadata());
+            once(&key, manager.idempotency(), self.info.claims(), handling).await
+        } else {
+            handling.await?;
+            Ok(Done::Handled)
+        }
+    }
+}
+
+/// Calls a handler from within the middleware.
+async fn within(
+    middleware: &[Arc<dyn Middleware>],
+    context: &Context,
+    handling: impl Future<Output = Result<(), Failed>> + Send,
+) -> Result<(), Failed> {
+    let is_final = AtomicBool::new(false);
+    let handler = async {
+        handling.await.map_err(|failed| {
+            is_final.store(failed.is_final, Relaxed);
+            Ended::error_of(failed.reason)
+        })
+    };
+    let handled = Next::new(context, middleware, Box::pin(handler)).run().await;
+    handled.map_err(|error| Failed {
+        reason: Ended::reason_of(error),
+        is_final: is_final.load(Relaxed),
+    })
+}
+
+/// How a handler ended without an error of its own, as the error that a middleware sees.
+#[derive(Debug)]
+struct Ended(DeadLetterReason);
+
+impl Ended {
+    fn error_of(reason: DeadLetterReason) -> BoxError {
+        match reason {
+            DeadLetterReason::Failed(error) => error,
+            other => Box::new(Self(other)),
+        }
+    }
+
+    /// The way back, where no middleware has put an error of its own in its place.
+    fn reason_of(error: BoxError) -> DeadLetterReason {
+        match error.downcast::<Self>() {
+            Ok(ended) => ended.0,
+            Err(error) => DeadLetterReason::Failed(error),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Ended {}

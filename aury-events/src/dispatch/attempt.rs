@@ -1,0 +1,58 @@
+//! One attempt at an event: decoding, condition, and the handler with its time limit.
+
+use std::time::Duration;
+
+use aury_events_backends::{DeadLetterReason, Delivery};
+use tokio::time;
+
+use super::handler::{FromEnvelope, Handler, HandlerError, HandlerResult};
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) reason: DeadLetterReason,
+    /// Trying again would not help, so says the subscriber.
+    pub(super) is_final: bool,
+}
+
+impl From<DeadLetterReason> for Failed {
+    fn from(reason: DeadLetterReason) -> Self {
+        Self { reason, is_final: false }
+    }
+}
+
+impl From<HandlerError> for Failed {
+    fn from(HandlerError { source, is_final }: HandlerError) -> Self {
+        Self { reason: DeadLetterReason::Failed(source), is_final }
+    }
+}
+
+/// What the handler takes, if it wants the event.
+pub(super) fn input<I: FromEnvelope>(
+    accepts: impl FnOnce(&I) -> bool,
+    delivery: &Delivery,
+) -> Result<Option<I>, Failed> {
+    match I::from_envelope(delivery.envelope()) {
+        Ok(input) => Ok(accepts(&input).then_some(input)),
+        Err(error) => Err(DeadLetterReason::Undecodable(error).into()),
+    }
+}
+
+/// Calls the handler, for as long as it may take.
+pub(super) async fn call<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
+    match H::OPTIONS.timeout {
+        None => Ok(handler.call(input).await?),
+        Some(limit) => in_time(limit, handler.call(input)).await,
+    }
+}
+
+/// Waits for a handler, that long.
+pub(super) async fn in_time(
+    limit: Duration,
+    call: impl Future<Output = HandlerResult>,
+) -> Result<(), Failed> {
+    match time::timeout(limit, call).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(DeadLetterReason::TimedOut(limit).into()),
+    }
+}

@@ -1,0 +1,268 @@
+//! `batch`: events that are gathered, handled in one call, and settled together.
+//!
+//! An event that cannot be decoded, or that the condition turns down, is settled by itself and spoils no batch. When the
+//! call fails, each event is judged by its own number of attempts.
+
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+
+use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+    time,
+};
+
+use super::{
+    SHORT_WAIT,
+    around::Around,
+    attempt::{self, Failed},
+    handler::{FromEnvelope, HandlerResult},
+    panic, report,
+    retry::{self, Verdict},
+    source::{Alone, Source},
+    warn_unsettled,
+};
+use crate::{
+    context::Current,
+    subscriber::{Batch, Options},
+    subscription::SubscriptionInfo,
+};
+
+/// What is called for each batch of a subscription.
+pub(crate) trait BatchHandler: Send + Sync + 'static {
+    /// How its deliveries are treated.
+    const OPTIONS: Options;
+
+    /// What it takes many of.
+    type Input: FromEnvelope;
+
+    /// Whether it wants this event.
+    fn accepts(&self, input: &Self::Input) -> bool;
+
+    /// Handles them; there is at least one.
+    fn call(&self, inputs: Vec<Self::Input>) -> impl Future<Output = HandlerResult> + Send;
+}
+
+/// Serves a subscription until its consumer ends, batch by batch.
+pub(crate) async fn run<H: BatchHandler>(
+    handler: H,
+    batch: Batch,
+    consumer: Box<dyn Consumer>,
+    info: Arc<SubscriptionInfo>,
+) {
+    let loops = H::OPTIONS.concurrency;
+    let (handler, source) = (Arc::new(handler), Arc::new(Mutex::new(Alone(consumer))));
+    // Dropped with this future, it takes the loops along.
+    let mut running = JoinSet::new();
+    for _ in 0..loops {
+        let (handler, source) = (Arc::clone(&handler), Arc::clone(&source));
+        let draining = info.bus().manager().draining();
+        let gatherer = Gatherer { source, batch, draining };
+        let info = Arc::clone(&info);
+        running.spawn(Current::scope(Arc::clone(&info), async move {
+            serve(&*handler, gatherer, &info).await;
+        }));
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Where a loop gets its batches from.
+struct Gatherer {
+    source: Arc<Mutex<Alone>>,
+    batch: Batch,
+    /// Whether the manager is shutting down.
+    draining: watch::Receiver<bool>,
+}
+
+impl Gatherer {
+    /// As many events as there may be, or as have come until the wait for more is over. Empty at the end.
+    async fn next(&mut self) -> Vec<Delivery> {
+        // One loop gathers, the others wait for their turn.
+        let mut source = self.source.lock().await;
+        let Some(first) = source.next().await else { return Vec::new() };
+        let mut batch = vec![first];
+        let mut over = pin!(time::sleep(self.batch.wait));
+        while batch.len() < self.batch.max {
+            // What is there is taken before anything else is looked at.
+            tokio::select! {
+                biased;
+                next = source.next() => match next {
+                    Some(delivery) => batch.push(delivery),
+                    None => break,
+                },
+                () = &mut over => break,
+                // Nothing more is to come, and shutdown waits for this batch.
+                _ = self.draining.wait_for(|&is_draining| is_draining) => break,
+            }
+        }
+        batch
+    }
+}
+
+async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &SubscriptionInfo) {
+    let options = H::OPTIONS;
+    let around = Around::of(info, &options);
+    loop {
+        let mut deliveries = gatherer.next().await;
+        if deliveries.is_empty() {
+            return;
+        }
+        let mut settling = Settling::new(info);
+        loop {
+            let inputs = take(handler, &options, &mut deliveries, &mut settling, info);
+            let Some(leading) = leading(&deliveries) else {
+                if let Some(around) = &around {
+                    around.pass();
+                }
+                break;
+            };
+            let lead = deliveries.remove(leading);
+            Current::begin(lead);
+            let handling = call(handler, inputs);
+            let handled = match &around {
+                None => panic::catch_in(pin!(handling)).await,
+                Some(around) => around.call(Box::pin(handling)).await,
+            };
+            deliveries.insert(leading, Current::end());
+            let Err(failed) = handled else {
+                settling.extend(deliveries.drain(..).map(|delivery| (delivery, Settlement::Ack)));
+                break;
+            };
+            match after_failure(failed, &deliveries, &options, info) {
+                Next::Again { after } => {
+                    time::sleep(after).await;
+                    deliveries.iter_mut().for_each(Delivery::count_attempt);
+                }
+                Next::Settled(settlements) => {
+                    settling.extend(deliveries.drain(..).zip(settlements));
+                    break;
+                }
+            }
+        }
+        settling.done().await;
+    }
+}
+
+/// Decodes the events of a batch. Those that are none, or not wanted, leave it.
+fn take<H: BatchHandler>(
+    handler: &H,
+    options: &Options,
+    deliveries: &mut Vec<Delivery>,
+    settling: &mut Settling<'_>,
+    info: &SubscriptionInfo,
+) -> Vec<H::Input> {
+    let mut inputs = Vec::with_capacity(deliveries.len());
+    for delivery in std::mem::take(deliveries) {
+        match panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery)) {
+            Ok(Some(input)) => {
+                inputs.push(input);
+                deliveries.push(delivery);
+            }
+            Ok(None) => settling.add(delivery, Settlement::Ack),
+            Err(failed) => {
+                let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+                report(&delivery, info, &failed.reason, &verdict);
+                settling.add(delivery, verdict.settlement(failed.reason));
+            }
+        }
+    }
+    inputs
+}
+
+/// The event in whose context a batch is handled: the one with the most events before it in its chain, so that chains
+/// which never end are noticed; the first of several.
+fn leading(deliveries: &[Delivery]) -> Option<usize> {
+    let hops = |at: &usize| std::cmp::Reverse(deliveries[*at].metadata().hops());
+    (0..deliveries.len()).min_by_key(hops)
+}
+
+async fn call<H: BatchHandler>(handler: &H, inputs: Vec<H::Input>) -> Result<(), Failed> {
+    match H::OPTIONS.timeout {
+        None => Ok(handler.call(inputs).await?),
+        Some(limit) => attempt::in_time(limit, handler.call(inputs)).await,
+    }
+}
+
+/// What comes after a call that failed.
+enum Next {
+    /// Another attempt right here.
+    Again { after: Duration },
+    /// For each event, in their order.
+    Settled(Vec<Settlement>),
+}
+
+fn after_failure(
+    failed: Failed,
+    deliveries: &[Delivery],
+    options: &Options,
+    info: &SubscriptionInfo,
+) -> Next {
+    let judge = |delivery: &Delivery| {
+        let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+        report(delivery, info, &failed.reason, &verdict);
+        verdict
+    };
+    let verdicts: Vec<_> = deliveries.iter().map(judge).collect();
+    let short = |verdict: &Verdict| match verdict {
+        Verdict::Retry { after } if *after <= SHORT_WAIT => Some(*after),
+        _ => None,
+    };
+    let waits: Option<Vec<_>> = verdicts.iter().map(short).collect();
+    if let Some(after) = waits.and_then(|waits| waits.into_iter().max()) {
+        return Next::Again { after };
+    }
+    let reasons = for_each(failed.reason);
+    Next::Settled(verdicts.into_iter().map(|verdict| verdict.settlement(reasons())).collect())
+}
+
+/// One reason for many dead letters.
+fn for_each(reason: DeadLetterReason) -> Box<dyn Fn() -> DeadLetterReason + Send> {
+    match reason {
+        DeadLetterReason::Failed(error) => {
+            let error: Arc<dyn Error + Send + Sync> = error.into();
+            Box::new(move || DeadLetterReason::Failed(Box::new(Arc::clone(&error))))
+        }
+        DeadLetterReason::TimedOut(limit) => Box::new(move || DeadLetterReason::TimedOut(limit)),
+        DeadLetterReason::Panicked(message) => {
+            Box::new(move || DeadLetterReason::Panicked(message.clone()))
+        }
+        // No call fails for another reason.
+        other => {
+            let text = other.to_string();
+            Box::new(move || DeadLetterReason::Failed(text.clone().into()))
+        }
+    }
+}
+
+/// What the backend is taking note of.
+struct Settling<'a> {
+    info: &'a SubscriptionInfo,
+    pending: JoinSet<Result<(), BackendError>>,
+}
+
+impl<'a> Settling<'a> {
+    fn new(info: &'a SubscriptionInfo) -> Self {
+        Self { info, pending: JoinSet::new() }
+    }
+
+    fn add(&mut self, delivery: Delivery, settlement: Settlement) {
+        match delivery.settle(settlement).now() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn_unsettled(self.info, &error),
+            Err(pending) => drop(self.pending.spawn(pending)),
+        }
+    }
+
+    fn extend(&mut self, settlements: impl Iterator<Item = (Delivery, Settlement)>) {
+        settlements.for_each(|(delivery, settlement)| self.add(delivery, settlement));
+    }
+
+    /// Waits until it has.
+    async fn done(mut self) {
+        while let Some(joined) = self.pending.join_next().await {
+            if let Ok(Err(error)) = joined {
+                warn_unsettled(self.info, &error);
+            }
+        }
+    }
+}
