@@ -7,7 +7,7 @@
 //! - [`Proxy`]: a TCP proxy in front of a server, which cuts, refuses, stalls and slows connections.
 //!
 //! A test that starts a server is `#[ignore = "needs redis-server; tests/run installs it"]`, or `rabbitmq-server`.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 #[cfg(feature = "rabbitmq")]
 mod amqp;
