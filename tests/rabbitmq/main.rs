@@ -3,3 +3,6 @@
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod harness;
+mod policies;
+#[path = "../policies/mod.rs"]
+mod rows;
