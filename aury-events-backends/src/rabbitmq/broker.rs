@@ -142,6 +142,11 @@ impl Connected {
     /// Closes it: in order if the broker answers soon, else at once.
     pub(super) async fn close(&self) {
         let _ = timeout(GOODBYE, self.connection.close(200, "shutting down".into())).await;
+        self.cut();
+    }
+
+    /// Ends it at once.
+    pub(super) fn cut(&self) {
         self.socket.shut_down();
     }
 }

@@ -176,6 +176,18 @@ impl Link {
         });
     }
 
+    /// Ends a connection on which the broker does not answer, so that another one is made.
+    ///
+    /// RabbitMQ (seen on 3.10.8) reads nothing more from a connection that was publishing to a quorum queue when that
+    /// was deleted: it waits for ever for what the queue owes it, while its heartbeats go on.
+    pub(super) fn abandon(&self) {
+        if let Some(Up { connected, blocked: None }) = self.up() {
+            let (address, purpose) = (self.broker.address(), self.purpose);
+            tracing::warn!(address, purpose, "RabbitMQ does not answer; ending the connection");
+            connected.cut();
+        }
+    }
+
     /// Lets go of the connection for good; whoever waits for it is told.
     pub(super) async fn close(&self) {
         let mut last = State::Closed;

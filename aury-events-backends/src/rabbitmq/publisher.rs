@@ -163,7 +163,7 @@ struct Outbox {
 const WARNED: usize = 1024;
 
 /// How long a broker that takes messages may leave all of them unconfirmed, before they are sent again by another
-/// channel.
+/// connection.
 const STANDSTILL: Duration = Duration::from_secs(20);
 
 /// Why a channel is not used any more.
@@ -186,6 +186,9 @@ impl Outbox {
             let channel = match self.open().await {
                 Ok(channel) => channel,
                 Err(Some(error)) => {
+                    if error.is_timeout() {
+                        self.link.abandon();
+                    }
                     self.fail_those_before(&error).await;
                     sleep(backoff.next_wait()).await;
                     continue;
@@ -298,6 +301,7 @@ impl Outbox {
                 }
                 _ = looks.tick(), if !confirms.is_empty() && !is_blocked => {
                     if progress.elapsed() > STANDSTILL {
+                        self.link.abandon();
                         broken = Some(Broken::Channel(format!("no confirm within {STANDSTILL:?}")));
                         break;
                     }
