@@ -149,9 +149,9 @@ impl RabbitServer {
 
     /// Ends it at once, as `SIGKILL` does.
     pub(crate) fn kill(&mut self) {
-        // RabbitMQ (seen on 3.10.8) writes the list of its quorum queues to disk every few seconds alone: one that was
-        // declared just before is never served again after this, by nobody's fault but the broker's.
-        self.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+        // RabbitMQ (seen on 3.10.8) writes down which queues it has every few seconds alone: one that was declared just
+        // before is never served again after this, by nobody's fault but the broker's.
+        self.ctl(&["eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]."]);
         self.process.kill();
     }
 
