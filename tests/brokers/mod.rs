@@ -11,6 +11,7 @@
 
 #[cfg(feature = "rabbitmq")]
 mod amqp;
+mod certificates;
 mod process;
 mod proxy;
 mod rabbitmq;
@@ -21,6 +22,7 @@ mod tests;
 #[cfg(feature = "rabbitmq")]
 pub(crate) use self::amqp::Amqp;
 pub(crate) use self::{
+    certificates::make_certificates,
     proxy::Proxy,
     rabbitmq::{Leased, RabbitServer},
     redis::{RedisOptions, RedisServer},

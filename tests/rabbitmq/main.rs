@@ -1,8 +1,19 @@
-//! RabbitMQ, with servers of the tests' own: `cargo test -p aury-events-tests --features rabbitmq --test rabbitmq -- --ignored`.
+//! RabbitMQ, with servers of the tests' own:
+//! `cargo test -p aury-events-tests --features rabbitmq --test rabbitmq -- --ignored`.
 
 #[path = "../brokers/mod.rs"]
 mod brokers;
+mod chaos;
 mod harness;
+mod interop;
+mod poison;
 mod policies;
+mod queue_deleted;
+mod retries;
 #[path = "../policies/mod.rs"]
 mod rows;
+mod startup;
+mod support;
+mod throughput;
+mod tls;
+mod unroutable;

@@ -1,29 +1,13 @@
 //! `rediss://`: encrypted, and with a certificate that is verified.
 
-use std::{env, fs, net::TcpListener, path::Path, process::Command};
+use std::{env, net::TcpListener, process::Command};
 
 use aury_events::prelude::*;
 
-use crate::brokers::{RedisOptions, RedisServer};
+use crate::brokers::{RedisOptions, RedisServer, make_certificates};
 
 /// In the child process: where to connect to.
 const URL: &str = "AURY_EVENTS_TEST_TLS_URL";
-
-/// Makes an authority and a certificate of its for 127.0.0.1.
-fn make_certificates(folder: &Path) {
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
-    for command in [
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-         -subj /CN=authority -keyout ca.key -out ca.crt",
-        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server \
-         -keyout server.key -out server.csr",
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
-         -extfile names -out server.crt",
-    ] {
-        let made = Command::new("openssl").current_dir(folder).args(command.split(' ')).output();
-        assert!(made.expect("openssl is installed").status.success());
-    }
-}
 
 /// Which certificates the system trusts is settled per process, so the client is one of its own.
 #[tokio::test(flavor = "multi_thread")]
