@@ -8,7 +8,7 @@ use std::{
     sync::LazyLock,
 };
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod brokers;
 
 const PURCHASES: &str = "examples/data/purchases.txt";
@@ -43,8 +43,13 @@ fn shop() -> Command {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut build = command(env!("CARGO"));
         build.args(["build", "--quiet", "--example", "shop", "--message-format", "json"]);
-        if cfg!(feature = "redis") {
-            build.args(["--features", "aury-events-examples/redis"]);
+        for (is_wanted, feature) in [
+            (cfg!(feature = "redis"), "aury-events-examples/redis"),
+            (cfg!(feature = "rabbitmq"), "aury-events-examples/rabbitmq"),
+        ] {
+            if is_wanted {
+                build.args(["--features", feature]);
+            }
         }
         let output = build.output().expect("cargo runs");
         let mut messages = stdout(&output).lines().map(|line| {
@@ -227,8 +232,8 @@ fn the_environment_selects_the_subscribers_that_run() {
     assert!(!users.contains("shop::orders"), "{users}");
 }
 
-/// One publisher and two workers on a Redis server, of one service.
-#[cfg(feature = "redis")]
+/// One publisher and two workers on a server, of one service.
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod processes {
     use std::{
         collections::BTreeMap,
@@ -239,11 +244,20 @@ mod processes {
     };
 
     use super::*;
+    #[cfg(feature = "rabbitmq")]
+    use crate::brokers::RabbitServer;
+    #[cfg(feature = "redis")]
     use crate::brokers::RedisServer;
 
+    /// A bus between processes.
+    struct Bus {
+        backend: &'static str,
+        url: String,
+    }
+
     /// A worker, up and running.
-    fn worker(server: &RedisServer, subscribers: &str) -> Child {
-        let mut command = on(server, subscribers);
+    fn worker(bus: &Bus, subscribers: &str) -> Child {
+        let mut command = on(bus, subscribers);
         command.arg("--work").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stderr.as_mut().expect("it is piped")).lines();
@@ -252,19 +266,20 @@ mod processes {
         child
     }
 
-    fn on(server: &RedisServer, subscribers: &str) -> Command {
+    fn on(bus: &Bus, subscribers: &str) -> Command {
         let mut command = shop();
-        command.env("EVENT_BACKEND", "redis-streams").env("EVENT_URL", server.url());
+        command.env("EVENT_BACKEND", bus.backend).env("EVENT_URL", &bus.url);
         command.env("EVENT_SUBSCRIBERS", subscribers);
         command
     }
 
-    /// Waits until every group has handled all that its stream holds, and nothing new has come meanwhile.
-    fn wait_until_all_is_handled(server: &RedisServer) {
+    /// Waits until nothing is left to be handled, and nothing new has come meanwhile: `standing` gives how much is left,
+    /// with whatever else is to stay the same.
+    fn wait_until_all_is_handled(standing: impl Fn() -> String) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut before = String::new();
         while Instant::now() < deadline {
-            let now = standing(server);
+            let now = standing();
             if now == before && now.starts_with("0 ") {
                 return;
             }
@@ -275,7 +290,8 @@ mod processes {
     }
 
     /// How many groups have not handled all that their streams hold, and a digest of where all of them stand.
-    fn standing(server: &RedisServer) -> String {
+    #[cfg(feature = "redis")]
+    fn standing_of_redis(server: &RedisServer) -> String {
         const SCRIPT: &[u8] = b"
             local function fields(list)
                 local map = {}
@@ -323,19 +339,33 @@ mod processes {
         sums
     }
 
-    #[test]
-    #[ignore = "needs redis-server; tests/run installs it"]
-    fn a_publisher_and_two_workers_come_to_the_totals_of_one_process() {
-        let server = RedisServer::start();
+    /// How many messages queues hold, handed out or not, and the highest number that each has given to one.
+    #[cfg(feature = "rabbitmq")]
+    fn standing_of_rabbitmq(server: &RabbitServer) -> String {
+        const SCRIPT: &str = "
+            Ask = fun(Q, Query) ->
+                {ok, {{Index, _}, Answer}, _} = ra:local_query(amqqueue:get_pid(Q), Query),
+                {Index, Answer}
+            end,
+            All = [Ask(Q, fun rabbit_fifo:query_messages_total/1) || Q <- rabbit_amqqueue:list()],
+            {Numbers, Counts} = lists:unzip(All),
+            io_lib:format(\"~b ~b ~b\", [lists:sum(Counts), length(All), erlang:phash2(Numbers)]).";
+        let answer = server.ctl(&["eval", SCRIPT]);
+        let answer = answer.trim().trim_matches('"');
+        assert!(!answer.starts_with("0 0 "), "there are queues");
+        answer.to_owned()
+    }
+
+    fn come_to_the_totals_of_one_process(bus: &Bus, standing: impl Fn() -> String) {
         // They share the work of shipping; what adds up over all orders, as the stock does, is done in one of them.
         let workers = [
             "shop::orders::*,shop::payments::*,shop::stock::*,shop::shipping::*",
             "shop::users::*,shop::shipping::*",
         ]
-        .map(|subscribers| worker(&server, subscribers));
-        let publisher = on(&server, "none").output().expect("it runs");
+        .map(|subscribers| worker(bus, subscribers));
+        let publisher = on(bus, "none").output().expect("it runs");
         assert!(stdout(&publisher).contains("6,919 orders published"), "{publisher:?}");
-        wait_until_all_is_handled(&server);
+        wait_until_all_is_handled(standing);
         let reports = workers.map(|mut worker| {
             drop(worker.stdin.take());
             worker.wait_with_output().expect("it ends")
@@ -347,5 +377,23 @@ mod processes {
 
         let letters = |report| added_up(&[stdout(report)])["shop::shipping::schedule letters"];
         assert!(letters(one) > 0 && letters(other) > 0, "both did a part of the work");
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    #[ignore = "needs redis-server; tests/run installs it"]
+    fn a_publisher_and_two_workers_on_redis_come_to_the_totals_of_one_process() {
+        let server = RedisServer::start();
+        let bus = Bus { backend: "redis-streams", url: server.url() };
+        come_to_the_totals_of_one_process(&bus, || standing_of_redis(&server));
+    }
+
+    #[cfg(feature = "rabbitmq")]
+    #[test]
+    #[ignore = "needs rabbitmq-server; tests/run installs it"]
+    fn a_publisher_and_two_workers_on_rabbitmq_come_to_the_totals_of_one_process() {
+        let server = RabbitServer::start();
+        let bus = Bus { backend: "rabbitmq", url: server.url() };
+        come_to_the_totals_of_one_process(&bus, || standing_of_rabbitmq(&server));
     }
 }
