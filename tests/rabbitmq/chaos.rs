@@ -367,6 +367,9 @@ async fn a_memory_alarm_stops_publishers_until_it_is_over() {
             block_in_place(|| sleep(Duration::from_secs(2)));
             let published = storm.ledger.published() - before;
             assert!(published <= UNCONFIRMED, "{published} published in spite of the alarm");
+            let health = storm.publisher.0.health();
+            let problem = health.problem.as_deref().unwrap_or_default();
+            assert!(!health.is_up && problem.contains("blocked"), "{problem:?}");
             storm.ctl(&["set_vm_memory_high_watermark", "0.4"]);
         })
         .await;
