@@ -186,7 +186,10 @@ mod rabbitmq_server {
 
         fn of(queue_type: QueueType, server: &RabbitServer) -> Self {
             let proxy = Proxy::to(server.address());
-            Self { queue_type, url: server.url_by(proxy.address()), own: None, proxy }
+            // A process that the suite kills leaves its sockets open, since those of the client library live in threads
+            // of their own. It is by its heartbeats that the server misses it.
+            let url = server.url_by(proxy.address()) + "?heartbeat=5";
+            Self { queue_type, url, own: None, proxy }
         }
 
         fn server(&self) -> Result<MutexGuard<'_, Leased>, Unsupported> {
