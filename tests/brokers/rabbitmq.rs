@@ -32,6 +32,9 @@ const FOLDERS: [&str; 5] = [
     "/usr/local/lib/rabbitmq/bin",
 ];
 
+/// What Erlang is told: to listen to this machine alone, and to leave no process behind.
+const ERLANG: &str = "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}";
+
 /// Ends what a test program left behind, when it ends however it does: its standard input is closed then.
 const WATCH: &str =
     r#"trap '' HUP INT TERM; cat >/dev/null; kill -s KILL $(cat "$1/pids"); rm -rf "$1""#;
@@ -329,11 +332,8 @@ fn command(program: &str, folder: &TempDir, ports: Ports) -> Command {
         // The process is the server then, and not a shell that waits for it.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         // The epmd is ours, and ends.
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
-        )
-        .env("RABBITMQ_CTL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERLANG)
+        .env("RABBITMQ_CTL_ERL_ARGS", ERLANG);
     command
 }
 
