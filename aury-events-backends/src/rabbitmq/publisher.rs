@@ -164,7 +164,7 @@ const WARNED: usize = 1024;
 
 /// How long a broker that takes messages may leave all of them unconfirmed, before they are sent again by another
 /// connection.
-const STANDSTILL: Duration = Duration::from_secs(20);
+const STANDSTILL: Duration = Duration::from_secs(8);
 
 /// Why a channel is not used any more.
 enum Broken {
