@@ -41,6 +41,8 @@ struct State {
     settled: Remembered,
     /// The channel by which deliveries come now.
     session: Option<Arc<Session>>,
+    /// Whether nothing more comes in.
+    is_complete: bool,
     /// What is wrong with the subscription, or was wrong with it last.
     problem: Option<Arc<str>>,
 }
@@ -139,7 +141,7 @@ impl Inbox {
                 return Poll::Ready(None);
             }
             let Some(waiting) = state.next() else {
-                if intake >= Intake::Cancelled && state.delayed.is_empty() {
+                if state.is_complete && state.delayed.is_empty() {
                     return Poll::Ready(None);
                 }
                 state.consumer = Some(cx.waker().clone());
@@ -210,6 +212,13 @@ impl Inbox {
         for waiting in left {
             self.return_to_broker(waiting);
         }
+    }
+
+    /// Takes note that nothing more comes in: what was on its way when the subscription was cancelled is here.
+    pub(super) fn complete(&self) {
+        let mut state = self.state();
+        state.is_complete = true;
+        wake(state);
     }
 
     /// Waits until the stage is not that one any more. Cancel safe.

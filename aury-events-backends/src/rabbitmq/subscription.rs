@@ -102,6 +102,8 @@ impl Subscription {
 
     /// Takes deliveries in until nobody wants more, by new channels when one is lost.
     pub(super) async fn run(self, mut live: Live) {
+        // However it ends.
+        let _completion = Completion(Arc::clone(&self.inbox));
         loop {
             let since = Instant::now();
             match self.serve(live).await {
@@ -198,6 +200,7 @@ impl Subscription {
                             Some(Some(Err(error))) => return End::Lost(error.to_string()),
                             Some(None) if stage > Intake::Open => {
                                 is_consuming = false;
+                                self.inbox.complete();
                                 break;
                             }
                             Some(None) => {
@@ -216,8 +219,7 @@ impl Subscription {
                 }
                 () = self.inbox.intake_beyond(stage) => {
                     stage = self.inbox.intake();
-                    let cancelling = acks.channel().basic_cancel(TAG.into(), BasicCancelOptions::default());
-                    if is_consuming && let Err(error) = cancelling.await {
+                    if is_consuming && let Err(error) = self.cancel(acks.channel()).await {
                         return End::Lost(error.to_string());
                     }
                 }
@@ -230,6 +232,15 @@ impl Subscription {
                 Some(_) = settling.next(), if !settling.is_empty() => {}
             }
         }
+    }
+
+    /// Asks for no more. What is on its way still comes, and then the end.
+    async fn cancel(&self, channel: &Channel) -> Result<(), BackendError> {
+        let cancelling = async {
+            let cancelled = channel.basic_cancel(TAG.into(), BasicCancelOptions::default()).await;
+            cancelled.map_err(|error| self.passing("cancel the consumer", error))
+        };
+        answered("cancel the consumer", cancelling).await.map_err(DeclareError::into_inner)
     }
 
     /// Takes in a delivery: it is handed out, or, when it is no event, put away.
@@ -290,4 +301,13 @@ impl Subscription {
 /// Whether a routing key is the name of an event of the topic.
 fn is_named(topic: &Topic, routing_key: &str) -> bool {
     EventName::parse(routing_key).is_ok_and(|name| topic.matches(&name))
+}
+
+/// Tells an inbox that nothing more comes in, when it is dropped.
+struct Completion(Arc<Inbox>);
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.0.complete();
+    }
 }
