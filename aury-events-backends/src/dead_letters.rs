@@ -105,7 +105,7 @@ impl DeadLetter {
     ///
     /// It is the event as it was published, with its id, its time and its place in the chain of events; if it fails
     /// again, it becomes a dead letter anew. The letter is removed after the event has been handed over, so a crash
-    /// in between leaves both.
+    /// in between leaves both, and so may a subscriber that is just leaving.
     ///
     /// # Errors
     ///
