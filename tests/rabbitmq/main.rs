@@ -6,6 +6,7 @@ mod brokers;
 mod chaos;
 mod harness;
 mod interop;
+mod lost_acks;
 mod poison;
 mod policies;
 mod queue_deleted;
