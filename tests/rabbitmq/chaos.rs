@@ -230,7 +230,8 @@ impl Storm {
             .await;
             timeout(SOON, bus.settled()).await.unwrap();
         }
-        assert!(publisher.health().is_up);
+        // It has two connections, and each comes back in its own time.
+        until("the publisher's does", SOON, || publisher.health().is_up).await;
     }
 
     fn restart(&mut self, end: fn(&mut RabbitServer)) {
