@@ -1,7 +1,5 @@
 //! What things are called on the broker.
 
-use std::sync::Arc;
-
 use lapin::types::ShortString;
 use uuid::Uuid;
 
@@ -93,11 +91,6 @@ pub(super) fn short(name: impl Into<String>) -> Result<ShortString, BackendError
         Ok(name) => Ok(name),
         Err(error) => Err(BackendError::other(format!("use {name} as a name on RabbitMQ"), error)),
     }
-}
-
-/// The names that events and queues have in log lines.
-pub(super) fn shared(name: &ShortString) -> Arc<str> {
-    name.as_str().into()
 }
 
 #[cfg(test)]

@@ -189,7 +189,8 @@ impl Outbox {
                     if error.is_timeout() {
                         self.link.abandon();
                     }
-                    self.fail_those_before(&error).await;
+                    tracing::debug!(error = &error as &dyn Error, "cannot publish at the moment");
+                    self.forget_the_impatient();
                     sleep(backoff.next_wait()).await;
                     continue;
                 }
@@ -233,8 +234,7 @@ impl Outbox {
     }
 
     /// While there is no channel, whoever does not wait any more is forgotten.
-    async fn fail_those_before(&mut self, error: &BackendError) {
-        tracing::debug!(error = error as &dyn std::error::Error, "cannot publish at the moment");
+    fn forget_the_impatient(&mut self) {
         self.again.retain(|request| !request.reply.is_closed());
     }
 

@@ -16,7 +16,6 @@ use super::{
     inbox::{Inbox, Intake, Waiting},
     link::Link,
     message::{Message, passage},
-    names::shared,
     session::{Desk, Session},
     topology::{DeclareError, Topology, answered},
 };
@@ -271,7 +270,7 @@ impl Subscription {
                 tracing::error!(
                     bus = &*desk.bus,
                     subscriber = &*inbox.subscriber,
-                    event = &*shared(&delivery.routing_key),
+                    event = %delivery.routing_key,
                     "{reason}; it is kept as a dead letter"
                 );
                 acks.opened(tag, None);
