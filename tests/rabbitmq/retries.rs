@@ -8,7 +8,7 @@ use tokio::{task::block_in_place, time::timeout};
 
 use crate::{
     brokers::{Amqp, RabbitServer},
-    support::{Log, Place, SOON, eventually},
+    support::{Log, Place, SOON, eventually, until},
 };
 
 #[derive(Serialize, Deserialize, Event)]
@@ -68,6 +68,8 @@ async fn a_long_retry_survives_broker_and_process_and_its_attempts_travel() {
     });
     for service in &services {
         let events = service.process().await;
+        // A quorum queue that hands on what has waited takes its time after a restart, up to minutes.
+        until("all attempts", SOON * 8, || service.log.entries().len() >= 3).await;
         let attempts = service.log.reaches(3).await;
         assert_eq!(attempts, ["1 attempt 1", "1 attempt 2", "1 attempt 3"]);
         let times = service.log.times();

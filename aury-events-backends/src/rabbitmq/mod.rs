@@ -9,7 +9,7 @@
 //! | queue | `{service}.{subscriber}.dead` | its dead letters, of the same type |
 //! | queue | `{service}.{subscriber}.{random}` | of a `broadcast` subscriber: exclusive to its process |
 //! | exchange | `{exchange}.waiting` | leads messages to the queues in which they wait |
-//! | queue | `{exchange}.retry.{time}`, `{exchange}.delayed.{time}` | one for each length of wait; gone when unused |
+//! | queue | `{exchange}.retry.{time}`, `{exchange}.delayed.{time}` | one for each length of wait, always of type `quorum`; gone when unused |
 //!
 //! On a bus with an exchange of its own, the names of queues begin with `{exchange}:`, so that two buses do not share
 //! their events. Everything is declared when it is needed, and again when it is gone; nothing is ever deleted. What

@@ -102,7 +102,7 @@ impl Topology {
     ) -> Result<(), DeclareError> {
         self.declare_exchange(channel).await?;
         self.declare_dead(channel, &queues.dead).await?;
-        let mut arguments = self.lasting();
+        let mut arguments = lasting(self.queue_type);
         dead_letter_to(&mut arguments, "", Some(&queues.dead));
         if self.queue_type == QueueType::Quorum {
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
@@ -133,7 +133,7 @@ impl Topology {
         channel: &Channel,
         dead: &ShortString,
     ) -> Result<(), DeclareError> {
-        let mut arguments = self.kind();
+        let mut arguments = kind(self.queue_type);
         if self.queue_type == QueueType::Quorum {
             // Reading it counts as a delivery.
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(i32::MAX.into()));
@@ -184,7 +184,8 @@ impl Topology {
     ) -> Result<(), DeclareError> {
         self.exchange(channel, &self.names.waiting, ExchangeKind::Headers).await?;
         let queue = self.names.waiting_queue(then, millis).map_err(DeclareError::Final)?;
-        let mut arguments = self.lasting();
+        // Whatever the type of the others: a classic queue lets go of a message before its target has it on disk.
+        let mut arguments = lasting(QueueType::Quorum);
         match then {
             // With the routing key that they have, which is the queue's name.
             Then::ToQueue => dead_letter_to(&mut arguments, "", None),
@@ -233,27 +234,27 @@ impl Topology {
         let bound = channel.queue_bind(queue.clone(), from, key, options, arguments).await;
         bound.map_err(|error| DeclareError::of(Thing::Queue, queue, error))
     }
+}
 
-    /// The arguments of a queue of the bus's type.
-    fn kind(&self) -> FieldTable {
-        let mut arguments = FieldTable::default();
-        let kind = AMQPValue::LongString(self.queue_type.as_str().into());
-        arguments.insert("x-queue-type".into(), kind);
-        arguments
-    }
+/// The arguments of a queue of a type.
+fn kind(queue_type: QueueType) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    let kind = AMQPValue::LongString(queue_type.as_str().into());
+    arguments.insert("x-queue-type".into(), kind);
+    arguments
+}
 
-    /// The arguments of a queue that hands on what it puts away, and keeps it until it has been taken.
-    fn lasting(&self) -> FieldTable {
-        let mut arguments = self.kind();
-        if self.queue_type == QueueType::Quorum {
-            for (name, value) in
-                [("x-dead-letter-strategy", "at-least-once"), ("x-overflow", "reject-publish")]
-            {
-                arguments.insert(name.into(), AMQPValue::LongString(value.into()));
-            }
+/// The arguments of a queue that hands on what it puts away. A quorum queue keeps that until it has been taken.
+fn lasting(queue_type: QueueType) -> FieldTable {
+    let mut arguments = kind(queue_type);
+    if queue_type == QueueType::Quorum {
+        for (name, value) in
+            [("x-dead-letter-strategy", "at-least-once"), ("x-overflow", "reject-publish")]
+        {
+            arguments.insert(name.into(), AMQPValue::LongString(value.into()));
         }
-        arguments
     }
+    arguments
 }
 
 fn durable() -> QueueDeclareOptions {
