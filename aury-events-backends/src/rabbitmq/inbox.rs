@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{acks::Key, session::Session};
 use crate::{
     backend::SubscriptionHealth,
-    delayed::{Alarm, Delayed},
+    delayed::{Alarm, Delayed, due_after},
     delivery::{Cancel, Consumer, Delivery},
     envelope::Envelope,
     in_flight::Tally,
@@ -106,7 +106,7 @@ impl Inbox {
             self.return_to_broker(waiting);
             return;
         }
-        state.delayed.add(Instant::now() + after, waiting);
+        state.delayed.add(due_after(after), waiting);
         wake(state);
     }
 

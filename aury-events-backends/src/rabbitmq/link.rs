@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::broker::{Broker, Connected, is_refusal};
-use crate::{backoff::Backoff, error::BackendError};
+use crate::{backoff::Backoff, delayed::due_after, error::BackendError};
 
 /// How often a connection is looked at, beside what it tells by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -56,7 +56,7 @@ impl Link {
         limit: Duration,
     ) -> Result<Arc<Self>, BackendError> {
         let link = Arc::new(Self { broker, purpose, state: watch::Sender::new(State::Down) });
-        let deadline = Instant::now() + limit;
+        let deadline = due_after(limit);
         let address = link.broker.address();
         let mut last = None;
         let connecting = link.keep_trying(|error| {

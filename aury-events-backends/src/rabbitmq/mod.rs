@@ -83,6 +83,7 @@ use crate::{
     backoff::Backoff,
     config::{BackendConfig, ExchangeType},
     dead_letters::DeadLetterReader,
+    delayed::due_after,
     delivery::Consumer,
     envelope::Topic,
     error::BackendError,
@@ -149,7 +150,7 @@ impl RabbitMqBackend {
         let Connect { bus, service, config, .. } = connect;
         let names = Names::new(&config)?;
         let broker = Broker::new(&config, format!("{service} {bus}"))?;
-        let deadline = Instant::now() + config.connect_timeout;
+        let deadline = due_after(config.connect_timeout);
         let publishing =
             Link::connect(broker.clone(), "publishing", config.connect_timeout).await?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -295,8 +296,7 @@ impl RabbitMqBackend {
             inbox: Arc::clone(&inbox),
         };
         let limit = self.config.connect_timeout;
-        let live =
-            until_declared(Instant::now() + limit, limit, || subscription.establish()).await?;
+        let live = until_declared(due_after(limit), limit, || subscription.establish()).await?;
         self.subscriptions.add(inbox);
         let mut tasks = self.tasks();
         while tasks.subscriptions.try_join_next().is_some() {}

@@ -24,7 +24,7 @@ use super::{
     message::Message,
     topology::{Topology, answered},
 };
-use crate::{backoff::Backoff, config::Unroutable, error::BackendError};
+use crate::{backoff::Backoff, config::Unroutable, delayed::due_after, error::BackendError};
 
 /// How many messages wait for their turn before publishers have to.
 const QUEUE: usize = 1024;
@@ -110,7 +110,7 @@ impl Publisher {
     pub(super) async fn begin(&self, message: Message) -> Result<OnItsWay, BackendError> {
         let (reply, answer) = oneshot::channel();
         let name = message.routing_key.clone();
-        let (limit, deadline) = (self.limit, Instant::now() + self.limit);
+        let (limit, deadline) = (self.limit, due_after(self.limit));
         let on_its_way = OnItsWay { reply: answer, name, limit, deadline };
         let sending = self.requests.send(Request { message: Arc::new(message), reply });
         match timeout_at(deadline, sending).await {
