@@ -18,6 +18,11 @@ pub(crate) fn due_after(wait: Duration) -> Instant {
     Instant::now() + wait.min(LONGEST)
 }
 
+/// The longest wait before a retry that a backend whose broker can hold messages back spends in the process. A longer
+/// one is spent on the broker, so that it holds no slot and outlives the process.
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+pub(crate) const IN_PLACE: Duration = Duration::from_secs(1);
+
 /// Entries that wait for their time.
 pub(crate) struct Delayed<T> {
     waiting: BinaryHeap<Reverse<Due<T>>>,

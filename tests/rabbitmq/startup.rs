@@ -6,12 +6,13 @@ use std::{
 };
 
 use aury_events::{ExchangeType, QueueType, prelude::*};
+use aury_events_backends::error::WithCauses;
 use serde::{Deserialize, Serialize};
 use tokio::task::block_in_place;
 
 use crate::{
     brokers::{Amqp, RabbitServer},
-    support::{Log, Place, SOON, causes},
+    support::{Log, Place, SOON},
 };
 
 #[derive(Serialize, Deserialize, Event)]
@@ -31,7 +32,7 @@ const MAIL: &str = "startup.mail";
 async fn refusal(place: &Place, config: BusConfig) -> String {
     let started = place.process_as(MAIL, config).state(Log::default()).start().await;
     let error = started.expect_err("it is refused");
-    format!("{} {error:?}", causes(&error))
+    format!("{} {error:?}", WithCauses(&error))
 }
 
 /// An event goes through.

@@ -1,7 +1,6 @@
 //! What the tests on RabbitMQ share.
 
 use std::{
-    error::Error,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -118,15 +117,4 @@ pub(crate) async fn eventually(
         sleep(INTERVAL).await;
     }
     start.elapsed()
-}
-
-/// An error with all its causes.
-pub(crate) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }

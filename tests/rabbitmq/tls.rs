@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aury_events_backends::error::WithCauses;
+
 use crate::{
     brokers::{RabbitServer, make_certificates},
-    support::{Place, causes},
+    support::Place,
 };
 
 /// In the child process: where to connect to.
@@ -21,7 +23,7 @@ const URL: &str = "AURY_EVENTS_TEST_TLS_URL";
 async fn a_certificate_is_trusted_if_its_authority_is() {
     if let Ok(url) = env::var(URL) {
         let started = Place::at(url).process("none").start().await;
-        started.map_err(|error| causes(&error)).unwrap();
+        started.map_err(|error| WithCauses(&error).to_string()).unwrap();
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,12 @@
 //! Events that no queue is there for.
 
 use aury_events::{Unroutable, prelude::*};
+use aury_events_backends::error::WithCauses;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     brokers::RabbitServer,
-    support::{Log, Place, causes},
+    support::{Log, Place},
 };
 
 #[derive(Serialize, Deserialize, Event)]
@@ -29,7 +30,7 @@ async fn an_event_for_nobody_is_an_error_if_that_is_asked_for() {
     };
     let strict = publisher(Unroutable::Error).await;
     let order = || Order { number: 1 };
-    let error = causes(&strict.publish(order()).await.unwrap_err());
+    let error = WithCauses(&strict.publish(order()).await.unwrap_err()).to_string();
     assert!(error.contains("unroutable.order"), "{error}");
     println!("{error}");
     let error = strict.publish_all([order(), order()]).await.unwrap_err();

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    error::Error,
     fs,
     sync::{
         Arc, Mutex,
@@ -12,6 +11,7 @@ use std::{
 };
 
 use aury_events::prelude::*;
+use aury_events_backends::error::WithCauses;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
@@ -69,16 +69,6 @@ async fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool)
 }
 
 const SOON: Duration = Duration::from_secs(20);
-
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
-}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
@@ -236,10 +226,18 @@ async fn while_the_server_is_away_a_publish_fails_when_its_time_is_up() {
         }
     };
     assert!(took >= limit && took < limit * 3, "{took:?}");
-    assert!(causes(&error).contains("no answer within 300ms"), "{}", causes(&error));
+    assert!(
+        WithCauses(&error).to_string().contains("no answer within 300ms"),
+        "{}",
+        WithCauses(&error)
+    );
     assert!(!bus.health().is_up);
     let error = bus.publish_all((0..1000).map(order)).await.unwrap_err();
-    assert!(causes(&error).contains("no answer within 300ms"), "{}", causes(&error));
+    assert!(
+        WithCauses(&error).to_string().contains("no answer within 300ms"),
+        "{}",
+        WithCauses(&error)
+    );
 }
 
 /// The memory of this process, in bytes.
@@ -340,9 +338,9 @@ async fn a_wrong_password_stops_the_start_at_once_and_is_not_shown() {
             .start()
             .await;
         let error = started.expect_err("it is refused");
-        let shown = format!("{} {error:?}", causes(&error));
+        let shown = format!("{} {error:?}", WithCauses(&error));
         assert!(!shown.contains("hunter2"), "{shown}");
-        println!("{}", causes(&error));
+        println!("{}", WithCauses(&error));
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     let url = format!("redis://default:right@{}/3", server.address());
@@ -387,8 +385,8 @@ async fn a_server_that_is_late_is_waited_for() {
     let config = BusConfig::redis(server.url()).connect_timeout(Duration::from_millis(300));
     let manager = EventBusManager::builder().subscribers("none").bus("default", config);
     let error = manager.start().await.expect_err("there is no server");
-    println!("{}", causes(&error));
-    assert!(format!("{error:?} {}", causes(&error)).contains("300ms"));
+    println!("{}", WithCauses(&error));
+    assert!(format!("{error:?} {}", WithCauses(&error)).contains("300ms"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

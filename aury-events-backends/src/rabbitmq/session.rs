@@ -15,14 +15,11 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    delayed::IN_PLACE,
     delivery::{Delivery, Settle, Settlement},
     error::BackendError,
     maybe_ready::MaybeReady,
 };
-
-/// The longest wait before a retry that is spent here. A longer one is spent on the broker, so that it holds no slot
-/// and outlives the process.
-const IN_PLACE: Duration = Duration::from_secs(1);
 
 /// From its first delivery until the last is settled, a channel of a subscription.
 #[derive(Clone)]

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
-    time::Duration,
 };
 
 use tokio::{
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     backend::SubscriptionHealth,
     dead_letters::DeadLetter,
+    delayed::IN_PLACE,
     delayed::due_after,
     delivery::{Delivery, Settle, Settlement},
     envelope::Envelope,
@@ -27,10 +27,6 @@ use crate::{
     in_flight::Tally,
     maybe_ready::MaybeReady,
 };
-
-/// The longest wait before a retry that is spent here. A longer one is spent on the server, so that it holds no slot
-/// and outlives the process.
-const IN_PLACE: Duration = Duration::from_secs(1);
 
 /// The deliveries of one subscriber in this process, and what is to be told to the server about them.
 ///
