@@ -162,6 +162,14 @@ pub enum DeadLetterReason {
     TimedOut(Duration),
     /// The payload is not the event that the subscriber takes.
     Undecodable(DecodeError),
+    /// So many processes died after its handler had begun, without settling it.
+    ///
+    /// The backend decides this, before the handler would run again. A lost connection, a restart of the broker, a
+    /// shutdown, and a delivery that was only prefetched are no interruptions.
+    Interrupted {
+        /// How many processes died.
+        times: u32,
+    },
 }
 
 impl fmt::Display for DeadLetterReason {
@@ -173,6 +181,12 @@ impl fmt::Display for DeadLetterReason {
             Self::TimedOut(limit) => write!(f, "the handler did not end within {limit:?}"),
             Self::Undecodable(error) => {
                 write!(f, "the event could not be decoded: {}", WithCauses(error))
+            }
+            Self::Interrupted { times: 1 } => {
+                f.write_str("the process died while its handler was running")
+            }
+            Self::Interrupted { times } => {
+                write!(f, "{times} processes died while its handler was running")
             }
         }
     }
