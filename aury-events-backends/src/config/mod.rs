@@ -8,7 +8,7 @@ mod choice;
 mod mask;
 mod url;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 pub use self::{
     choice::{ExchangeType, Format, InvalidChoice, QueueType, Unroutable},
@@ -42,8 +42,29 @@ pub struct BackendConfig {
     /// How many deliveries each subscriber's local queue holds before the side that fills it has to wait. Default:
     /// 1024.
     pub queue_capacity: usize,
+    /// How many bytes of payload each subscriber's local queue holds between broker and handlers. One event always
+    /// fits, however large. Default: 64 MiB.
+    pub queue_bytes: usize,
     /// The largest payload, in bytes, on publish as on receipt. Default: 8 MiB.
     pub max_payload_bytes: usize,
+    /// How many dead letters are kept for each subscriber. A further one drops the oldest, which is counted. Default:
+    /// 10,000.
+    pub dead_letter_max_count: usize,
+    /// How many bytes the dead letters of each subscriber may take. A further one drops the oldest, which is counted;
+    /// one always fits. Default: 64 MiB.
+    pub dead_letter_max_bytes: usize,
+    /// How many processes may die over one delivery, after its handler had begun, before it is a dead letter.
+    /// Default: 5.
+    pub max_interruptions: u32,
+    /// A file of certificates in PEM: the authorities that are trusted besides those of the system. Default: none.
+    pub tls_ca_file: Option<PathBuf>,
+    /// A file with the certificate chain in PEM that the client shows. Default: none.
+    pub tls_cert_file: Option<PathBuf>,
+    /// A file with the private key of that certificate, in PEM. Default: none.
+    pub tls_key_file: Option<PathBuf>,
+    /// Whether an event that a broker could not carry unchanged is refused on every backend, the memory backend
+    /// included. Default: no.
+    pub strict: bool,
     /// How long start-up waits for a broker that is late. Default: 30 seconds.
     pub connect_timeout: Duration,
     /// How long a publish may take until the broker has confirmed it. Default: 10 seconds.
@@ -72,7 +93,15 @@ impl Default for BackendConfig {
             format: Format::default(),
             prefetch: None,
             queue_capacity: 1024,
+            queue_bytes: 64 * 1024 * 1024,
             max_payload_bytes: 8 * 1024 * 1024,
+            dead_letter_max_count: 10_000,
+            dead_letter_max_bytes: 64 * 1024 * 1024,
+            max_interruptions: 5,
+            tls_ca_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            strict: false,
             connect_timeout: Duration::from_secs(30),
             publish_timeout: Duration::from_secs(10),
         }

@@ -1,6 +1,6 @@
 //! The configuration of one bus.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use aury_events_backends::config::{
     BackendConfig, BusUrl, ExchangeType, Format, InvalidUrl, QueueType, Unroutable,
@@ -120,9 +120,62 @@ impl BusConfig {
         self
     }
 
+    /// How many bytes of payload one subscriber's local queue holds between broker and handlers. One event always fits.
+    /// Default: 64 MiB.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.transport.queue_bytes = bytes;
+        self
+    }
+
     /// The largest payload, in bytes, on publish as on receipt. Default: 8 MiB.
     pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
         self.transport.max_payload_bytes = bytes;
+        self
+    }
+
+    /// How many dead letters are kept for each subscriber. A further one drops the oldest. Default: 10,000.
+    pub fn dead_letter_max_count(mut self, letters: usize) -> Self {
+        self.transport.dead_letter_max_count = letters;
+        self
+    }
+
+    /// How many bytes the dead letters of each subscriber may take. A further one drops the oldest. Default: 64 MiB.
+    pub fn dead_letter_max_bytes(mut self, bytes: usize) -> Self {
+        self.transport.dead_letter_max_bytes = bytes;
+        self
+    }
+
+    /// How many processes may die over one delivery, after its handler had begun, before it is a dead letter.
+    /// Default: 5.
+    pub fn max_interruptions(mut self, processes: u32) -> Self {
+        self.transport.max_interruptions = processes;
+        self
+    }
+
+    /// A file of certificates in PEM: the authorities that are trusted besides those of the system (`rediss://`,
+    /// `amqps://`). Default: none.
+    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.transport.tls_ca_file = Some(path.into());
+        self
+    }
+
+    /// A file with the certificate chain in PEM that the client shows (`rediss://`, `amqps://`). It takes a
+    /// [`tls_key_file`](Self::tls_key_file), too. Default: none.
+    pub fn tls_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.transport.tls_cert_file = Some(path.into());
+        self
+    }
+
+    /// A file with the private key of the client's certificate, in PEM (`rediss://`, `amqps://`). Default: none.
+    pub fn tls_key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.transport.tls_key_file = Some(path.into());
+        self
+    }
+
+    /// Whether an event that a broker could not carry unchanged is refused on every backend, the memory backend
+    /// included: a test then sees what production would. Default: no.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.transport.strict = strict;
         self
     }
 
@@ -195,7 +248,15 @@ mod tests {
             .format(Format::Aury)
             .prefetch(7)
             .queue_capacity(8)
+            .queue_bytes(10)
             .max_payload_bytes(9)
+            .dead_letter_max_count(11)
+            .dead_letter_max_bytes(12)
+            .max_interruptions(13)
+            .tls_ca_file("ca.pem")
+            .tls_cert_file("cert.pem")
+            .tls_key_file("key.pem")
+            .strict(true)
             .connect_timeout(Duration::from_secs(1))
             .publish_timeout(Duration::from_secs(2))
             .shutdown_timeout(Duration::from_secs(3));
@@ -208,7 +269,15 @@ mod tests {
         assert_eq!(told.format, Format::Aury);
         assert_eq!(told.prefetch, Some(7));
         assert_eq!(told.queue_capacity, 8);
+        assert_eq!(told.queue_bytes, 10);
         assert_eq!(told.max_payload_bytes, 9);
+        assert_eq!(told.dead_letter_max_count, 11);
+        assert_eq!(told.dead_letter_max_bytes, 12);
+        assert_eq!(told.max_interruptions, 13);
+        assert_eq!(told.tls_ca_file, Some("ca.pem".into()));
+        assert_eq!(told.tls_cert_file, Some("cert.pem".into()));
+        assert_eq!(told.tls_key_file, Some("key.pem".into()));
+        assert!(told.strict);
         assert_eq!(told.connect_timeout, Duration::from_secs(1));
         assert_eq!(told.publish_timeout, Duration::from_secs(2));
         assert_eq!(bus.shutdown_limit(), Duration::from_secs(3));

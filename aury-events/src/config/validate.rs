@@ -59,10 +59,19 @@ impl BusConfig {
         }
         for (field, number, range) in [
             ("QUEUE_CAPACITY", backend.queue_capacity, values::QUEUE_CAPACITY),
+            ("QUEUE_BYTES", backend.queue_bytes, values::BYTES),
             ("MAX_PAYLOAD_BYTES", backend.max_payload_bytes, values::MAX_PAYLOAD_BYTES),
+            ("DEAD_LETTER_MAX_COUNT", backend.dead_letter_max_count, values::DEAD_LETTERS),
+            ("DEAD_LETTER_MAX_BYTES", backend.dead_letter_max_bytes, values::BYTES),
         ] {
             check(field, number.to_string(), values::within(&number, &range));
         }
+        let interruptions = &backend.max_interruptions;
+        check(
+            "MAX_INTERRUPTIONS",
+            interruptions.to_string(),
+            values::within(interruptions, &values::MAX_INTERRUPTIONS),
+        );
         for (field, timeout) in [
             ("CONNECT_TIMEOUT", backend.connect_timeout),
             ("PUBLISH_TIMEOUT", backend.publish_timeout),

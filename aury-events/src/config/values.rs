@@ -12,6 +12,12 @@ pub(super) const PREFETCH: RangeInclusive<u32> = 1..=65_535;
 pub(super) const QUEUE_CAPACITY: RangeInclusive<usize> = 1..=1 << 28;
 /// Neither Redis (strings) nor RabbitMQ (`max_message_size`) takes more than 512 MiB.
 pub(super) const MAX_PAYLOAD_BYTES: RangeInclusive<usize> = 1..=512 << 20;
+/// A bound in bytes. Brokers count in 63 bits.
+pub(super) const BYTES: RangeInclusive<usize> = 1..=isize::MAX as usize;
+/// How many dead letters a subscriber may have.
+pub(super) const DEAD_LETTERS: RangeInclusive<usize> = 1..=1 << 28;
+/// How many processes may die over one delivery. One that dies once may be a mere deployment.
+pub(super) const MAX_INTERRUPTIONS: RangeInclusive<u32> = 1..=1_000;
 /// An event carries its hops in 16 bits; none means that subscribers publish nothing.
 pub(super) const MAX_HOPS: RangeInclusive<u16> = 0..=u16::MAX;
 /// The longest timeout. Deadlines reckoned with it do not overflow.
@@ -36,6 +42,11 @@ where
 
 fn expected_number<T: Display>(range: &RangeInclusive<T>) -> String {
     format!("expected a whole number from {} to {}", range.start(), range.end())
+}
+
+/// Yes or no.
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "expected `true` or `false`".to_owned())
 }
 
 /// One of a few words.

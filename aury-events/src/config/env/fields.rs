@@ -37,6 +37,22 @@ pub(super) static FIELDS: &[Field] = &[
     bus("MAX_PAYLOAD_BYTES", |bus, text| {
         set(&mut bus.transport.max_payload_bytes, number(text, &values::MAX_PAYLOAD_BYTES))
     }),
+    bus("QUEUE_BYTES", |bus, text| {
+        set(&mut bus.transport.queue_bytes, number(text, &values::BYTES))
+    }),
+    bus("DEAD_LETTER_MAX_COUNT", |bus, text| {
+        set(&mut bus.transport.dead_letter_max_count, number(text, &values::DEAD_LETTERS))
+    }),
+    bus("DEAD_LETTER_MAX_BYTES", |bus, text| {
+        set(&mut bus.transport.dead_letter_max_bytes, number(text, &values::BYTES))
+    }),
+    bus("MAX_INTERRUPTIONS", |bus, text| {
+        set(&mut bus.transport.max_interruptions, number(text, &values::MAX_INTERRUPTIONS))
+    }),
+    bus("TLS_CA_FILE", |bus, text| set(&mut bus.transport.tls_ca_file, Ok(Some(text.into())))),
+    bus("TLS_CERT_FILE", |bus, text| set(&mut bus.transport.tls_cert_file, Ok(Some(text.into())))),
+    bus("TLS_KEY_FILE", |bus, text| set(&mut bus.transport.tls_key_file, Ok(Some(text.into())))),
+    bus("STRICT", |bus, text| set(&mut bus.transport.strict, values::flag(text))),
     bus("CONNECT_TIMEOUT", |bus, text| set(&mut bus.transport.connect_timeout, duration(text))),
     bus("PUBLISH_TIMEOUT", |bus, text| set(&mut bus.transport.publish_timeout, duration(text))),
     bus("SHUTDOWN_TIMEOUT", |bus, text| set(&mut bus.shutdown_timeout, duration(text))),
