@@ -11,22 +11,21 @@
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`idempotency`]: the memory of subscribers that handle an event once only;
 //! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
-//! - [`backoff`]: how long to wait before the next attempt;
+//! - [`kit`]: what every backend needs, written once;
 //! - [`memory`]: the backend inside one process, and the model for the others;
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
 
 pub mod backend;
-pub mod backoff;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod dead_letters;
-mod delayed;
 pub mod delivery;
 pub mod envelope;
 pub mod error;
 pub mod idempotency;
 pub mod in_flight;
+pub mod kit;
 pub mod maybe_ready;
 pub mod memory;
 #[cfg(feature = "rabbitmq")]
@@ -34,8 +33,6 @@ pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
-#[cfg(any(feature = "redis", feature = "rabbitmq"))]
-mod stage;
 
 #[doc(inline)]
 pub use crate::{

@@ -14,9 +14,9 @@ use tokio::{
 use super::{offer, routes::Routes};
 use crate::{
     backend::{Origin, Outgoing},
-    delayed::{Delayed, due_after},
     error::BackendError,
     in_flight::Tally,
+    kit::{Delayed, due_after},
 };
 
 /// How many events a bus holds whose delay has not passed.

@@ -17,11 +17,11 @@ use super::{
 use crate::{
     backend::{Origin, SubscriptionHealth},
     dead_letters::DeadLetter,
-    delayed::{Alarm, Delayed, due_after},
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
+    kit::{Alarm, Delayed, due_after},
     maybe_ready::MaybeReady,
 };
 

@@ -13,10 +13,10 @@ use tokio::{sync::watch, time::Instant};
 use super::{acks::Key, session::Session};
 use crate::{
     backend::SubscriptionHealth,
-    delayed::{Alarm, Delayed, due_after},
     delivery::{Cancel, Consumer, Delivery},
     envelope::Envelope,
     in_flight::Tally,
+    kit::{Alarm, Delayed, due_after},
 };
 
 /// How many messages that were settled are remembered, in case that their acknowledgements are lost.

@@ -14,7 +14,10 @@ use tokio::{
 };
 
 use super::broker::{Broker, Connected, is_refusal};
-use crate::{backoff::Backoff, delayed::due_after, error::BackendError};
+use crate::{
+    error::BackendError,
+    kit::{Backoff, due_after},
+};
 
 /// How often a connection is looked at, beside what it tells by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -80,17 +80,15 @@ use self::{
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
-    backoff::Backoff,
     config::{BackendConfig, ExchangeType},
     dead_letters::DeadLetterReader,
-    delayed::due_after,
     delivery::Consumer,
     envelope::Topic,
     error::BackendError,
     in_flight::InFlight,
+    kit::{Backoff, Stage, due_after},
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
-    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("rabbitmq", CAPABILITIES, connect) }

@@ -24,7 +24,11 @@ use super::{
     message::Message,
     topology::{Topology, answered},
 };
-use crate::{backoff::Backoff, config::Unroutable, delayed::due_after, error::BackendError};
+use crate::{
+    config::Unroutable,
+    error::BackendError,
+    kit::{Backoff, due_after},
+};
 
 /// How many messages wait for their turn before publishers have to.
 const QUEUE: usize = 1024;

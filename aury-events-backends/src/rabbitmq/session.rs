@@ -14,10 +14,9 @@ use super::{
     topology::LONGEST_WAIT,
 };
 use crate::{
-    backoff::Backoff,
-    delayed::IN_PLACE,
     delivery::{Delivery, Settle, Settlement},
     error::BackendError,
+    kit::{Backoff, IN_PLACE},
     maybe_ready::MaybeReady,
 };
 

@@ -20,10 +20,10 @@ use super::{
     topology::{DeclareError, Topology, answered},
 };
 use crate::{
-    backoff::Backoff,
     config::ExchangeType,
     envelope::{EventName, Topic},
     error::{BackendError, WithCauses},
+    kit::Backoff,
     maybe_ready::BoxFuture,
 };
 

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::connection::{RedisClient, is_refusal, within};
-use crate::{backoff::Backoff, error::BackendError};
+use crate::{error::BackendError, kit::Backoff};
 
 /// How often a silent connection is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(2);

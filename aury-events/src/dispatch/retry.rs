@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use aury_events_backends::{DeadLetterReason, Settlement, backoff::jittered};
+use aury_events_backends::{DeadLetterReason, Settlement, kit::jittered};
 
 use super::attempt::Failed;
 use crate::failure::{Decision, Failure};

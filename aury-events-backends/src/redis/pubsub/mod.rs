@@ -59,9 +59,9 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::{InFlight, Tally},
+    kit::Stage,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
-    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("redis", CAPABILITIES, connect) }

@@ -10,10 +10,9 @@ use redis::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
-    group::{join_all, known_events},
-    intake::Intake,
+    inbox::Intake,
     publisher::Publisher,
-    server::Failure,
+    server::{Failure, join_all, known_events},
     shared::Shared,
     subscription::Subscription,
 };

@@ -39,21 +39,11 @@
 //! The group, not the stream, keeps the order: with several processes, or after a retry, events are handled out of
 //! order.
 
-mod broadcast;
 mod caretaker;
-mod consumer;
-mod entry;
-mod group;
 mod inbox;
-mod intake;
-mod keeper;
-mod keys;
-mod orders;
 mod publisher;
-mod reader;
 mod replay;
 mod server;
-mod settler;
 mod shared;
 mod subscription;
 
@@ -66,21 +56,13 @@ use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
 use self::{
-    broadcast::Broadcast,
     caretaker::Caretaker,
-    consumer::StreamConsumer,
-    group::Group,
-    inbox::Inbox,
-    intake::Intake,
-    keeper::Keeper,
-    keys::Keys,
+    inbox::{Inbox, Intake, StreamConsumer},
     publisher::{Chunk, Publisher},
-    reader::Reader,
     replay::{ByStream, group_name},
-    server::{Server, persist},
-    settler::Settler,
+    server::{Group, Keys, Server, persist},
     shared::Shared,
-    subscription::{Source, Subscription},
+    subscription::{Broadcast, Keeper, Reader, Settler, Source, Subscription},
 };
 use super::{
     codec::Codec,
@@ -95,9 +77,9 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
+    kit::Stage,
     maybe_ready::{BoxFuture, MaybeReady},
     registry::{BackendFactory, Connect},
-    stage::Stage,
 };
 
 inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }

@@ -9,8 +9,7 @@ use std::{
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use super::{
-    entry::EVENT,
-    server::{Failure, commands, is_passing, persist},
+    server::{EVENT, Failure, commands, is_passing, persist},
     shared::Shared,
 };
 use crate::{backend::Outgoing, envelope::EventName, error::BackendError};

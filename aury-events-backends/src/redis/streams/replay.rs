@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 
-use super::keys::Keys;
+use super::server::Keys;
 use crate::redis::dead_letters::Replay;
 
 const REPLAY: &str = include_str!("scripts/replay.lua");

@@ -8,12 +8,8 @@ use super::{
         connection::RedisClient,
         dead_letters::{DeadLetters, Undecodable},
     },
-    entry::Entry,
-    group::Stream,
-    inbox::{Inbox, Place},
-    keys::Keys,
-    orders::Kept,
-    server::Server,
+    inbox::{Inbox, Kept, Place},
+    server::{Entry, Keys, Server, Stream},
 };
 use crate::{
     envelope::{Envelope, EventName},

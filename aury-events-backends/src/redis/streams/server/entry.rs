@@ -5,17 +5,17 @@ use std::{fmt, str::FromStr};
 use redis::{RedisWrite, ToRedisArgs, Value};
 
 /// The field of an entry that holds the envelope.
-pub(super) const EVENT: &str = "event";
+pub(crate) const EVENT: &str = "event";
 
 /// The field of an entry of a retry stream that holds the number of the attempt to come.
-pub(super) const ATTEMPT: &str = "attempt";
+pub(crate) const ATTEMPT: &str = "attempt";
 
 /// The field of an entry of a replay stream that holds the id of the dead letter.
 const LETTER: &str = "letter";
 
 /// The id of an entry: the server's clock in milliseconds, and a number within the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub(super) struct EntryId {
+pub(crate) struct EntryId {
     millis: u64,
     number: u64,
 }
@@ -45,46 +45,46 @@ impl redis::ToSingleRedisArg for EntryId {}
 
 /// An entry.
 #[derive(Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) id: EntryId,
+pub(crate) struct Entry {
+    pub(crate) id: EntryId,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Entry {
     /// The envelope: the field of that name, or the only one, as others write it.
-    pub(super) fn event(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn event(&mut self) -> Option<Vec<u8>> {
         let found = self.fields.iter().position(|(name, _)| name == EVENT.as_bytes());
         let index = found.or_else(|| (self.fields.len() == 1).then_some(0))?;
         Some(self.fields.swap_remove(index).1)
     }
 
     /// Whether only its id is left.
-    pub(super) fn is_deleted(&self) -> bool {
+    pub(crate) fn is_deleted(&self) -> bool {
         self.fields.is_empty()
     }
 
     /// The number of the attempt, in an entry of a retry stream; 1 in others.
-    pub(super) fn attempt(&self) -> u32 {
+    pub(crate) fn attempt(&self) -> u32 {
         let field = self.fields.iter().find(|(name, _)| name == ATTEMPT.as_bytes());
         let number = field.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
         number.unwrap_or(1)
     }
 
     /// The id of the dead letter that it was.
-    pub(super) fn letter(&self) -> Option<String> {
+    pub(crate) fn letter(&self) -> Option<String> {
         let field = self.fields.iter().find(|(name, _)| name == LETTER.as_bytes());
         field.and_then(|(_, value)| String::from_utf8(value.clone()).ok())
     }
 
     /// `[id, [name, value, …]]`. An entry that has been deleted has no fields.
-    pub(super) fn parse(value: Value) -> Option<Self> {
+    pub(crate) fn parse(value: Value) -> Option<Self> {
         let [id, fields]: [Value; 2] = array(value)?.try_into().ok()?;
         Some(Self { id: entry_id(id)?, fields: pairs(fields).unwrap_or_default() })
     }
 }
 
 /// The entries by stream, as `XREAD` and `XREADGROUP` give them: nil when there are none.
-pub(super) fn parse_streams(value: Value) -> Vec<(Vec<u8>, Vec<Entry>)> {
+pub(crate) fn parse_streams(value: Value) -> Vec<(Vec<u8>, Vec<Entry>)> {
     let streams: Vec<(Value, Value)> = match value {
         Value::Map(streams) => streams,
         other => array(other)
@@ -103,12 +103,12 @@ pub(super) fn parse_streams(value: Value) -> Vec<(Vec<u8>, Vec<Entry>)> {
 }
 
 /// The entries of one stream, as `XCLAIM` and `XRANGE` give them.
-pub(super) fn parse_entries(value: Value) -> Vec<Entry> {
+pub(crate) fn parse_entries(value: Value) -> Vec<Entry> {
     array(value).unwrap_or_default().into_iter().filter_map(Entry::parse).collect()
 }
 
 /// Entries together with how often each has been delivered: `[[count, entry], …]`.
-pub(super) fn parse_counted(value: Value) -> Vec<(Entry, u32)> {
+pub(crate) fn parse_counted(value: Value) -> Vec<(Entry, u32)> {
     let parse = |value| {
         let [count, entry]: [Value; 2] = array(value)?.try_into().ok()?;
         Some((Entry::parse(entry)?, number(count)?))
@@ -118,7 +118,7 @@ pub(super) fn parse_counted(value: Value) -> Vec<(Entry, u32)> {
 
 /// Which entries a consumer has not acknowledged, and how often each has been delivered, as `XPENDING` gives them:
 /// `[[id, consumer, idle, count], …]`.
-pub(super) fn parse_pending(value: Value) -> Vec<(EntryId, u32)> {
+pub(crate) fn parse_pending(value: Value) -> Vec<(EntryId, u32)> {
     let parse = |value| {
         let [id, _, _, count]: [Value; 4] = array(value)?.try_into().ok()?;
         Some((entry_id(id)?, number(count)?))

@@ -2,7 +2,7 @@
 
 /// What is still done. It only ever goes on to a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Intake {
+pub(crate) enum Intake {
     Open,
     /// Nothing more is read; what is here is handed out.
     Draining,

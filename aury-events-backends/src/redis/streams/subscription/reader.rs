@@ -5,16 +5,15 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
-use super::{
-    super::connection::within,
-    entry::{parse_entries, parse_pending, parse_streams},
-    group::{Group, Stream},
-    inbox::{Inbox, Place},
-    intake::Intake,
-    server::{Failure, is_missing_group},
+use super::super::{
+    inbox::{Inbox, Intake, Place},
+    server::{
+        Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
+        parse_streams,
+    },
     shared::Shared,
 };
-use crate::backoff::Backoff;
+use crate::{kit::Backoff, redis::connection::within};
 
 /// How long the server keeps a read open that finds nothing. A stream that is discovered meanwhile waits for its end.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -27,15 +26,15 @@ const PAGE: usize = 500;
 
 /// Reads what is new for one group, on a connection of its own: a read that waits would hold up all commands after it.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) shared: Arc<Shared>,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) group: Arc<Group>,
+pub(crate) struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) group: Arc<Group>,
 }
 
 impl Reader {
     /// Reads until the inbox takes no more, reconnecting for ever.
-    pub(super) async fn run(&self) {
+    pub(crate) async fn run(&self) {
         tokio::select! {
             () = self.keep_reading() => {}
             () = self.past_the_last_read() => {}
@@ -108,13 +107,13 @@ impl Reader {
     }
 
     /// Reads retries that are due, without waiting. They are few, and reading them apart leaves all room to the events.
-    pub(super) async fn read_retries(&self) -> Result<(), Failure> {
+    pub(crate) async fn read_retries(&self) -> Result<(), Failure> {
         let room = self.inbox.room_beside();
         if room == 0 || self.inbox.intake() != Intake::Open {
             return Ok(());
         }
         let streams = self.group.streams();
-        let read = read_group(&self.group, room, None, &[&streams[super::group::RETRIES]]);
+        let read = read_group(&self.group, room, None, &[&streams[RETRIES]]);
         let value = self.shared.server.ask(&read).await?;
         self.take_in(value, &streams);
         Ok(())

@@ -4,62 +4,62 @@ use std::sync::Arc;
 
 /// Makes key names. Whatever is not an event's stream has a `:` after the prefix, which no event name holds.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     prefix: Arc<str>,
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         Self { prefix: prefix.into() }
     }
 
     /// Stream: the events of that name.
-    pub(super) fn stream(&self, event: &str) -> String {
+    pub(crate) fn stream(&self, event: &str) -> String {
         format!("{}{event}", self.prefix)
     }
 
     /// Set: the names of all events that have a stream.
-    pub(super) fn streams(&self) -> String {
+    pub(crate) fn streams(&self) -> String {
         format!("{}:streams", self.prefix)
     }
 
     /// Hash: when each group first subscribed to each topic, in milliseconds of the server's clock.
-    pub(super) fn subscribers(&self) -> String {
+    pub(crate) fn subscribers(&self) -> String {
         format!("{}:subscribers", self.prefix)
     }
 
     /// String that expires: its consumer is alive.
-    pub(super) fn alive(&self, consumer: &str) -> String {
+    pub(crate) fn alive(&self, consumer: &str) -> String {
         format!("{}:alive:{consumer}", self.prefix)
     }
 
     /// Sorted set: what is to be delivered to a group again, or is published with a delay, by time.
-    pub(super) fn delayed(&self) -> String {
+    pub(crate) fn delayed(&self) -> String {
         format!("{}:delayed", self.prefix)
     }
 
     /// Stream: what is to be delivered to that group again, now.
-    pub(super) fn retry(&self, group: &str) -> String {
+    pub(crate) fn retry(&self, group: &str) -> String {
         format!("{}:retry:{group}", self.prefix)
     }
 
     /// Stream: dead letters of that `broadcast` subscriber that are to be delivered to it again.
-    pub(super) fn replay(&self, group: &str) -> String {
+    pub(crate) fn replay(&self, group: &str) -> String {
         format!("{}:replay:{group}", self.prefix)
     }
 
     /// Hash that expires: the consumers of that `broadcast` subscriber.
-    pub(super) fn replayed_to(&self, group: &str) -> String {
+    pub(crate) fn replayed_to(&self, group: &str) -> String {
         format!("{}:replayed-to:{group}", self.prefix)
     }
 
     /// Hash: how far each `broadcast` subscriber has read the events of that name.
-    pub(super) fn readers(&self, event: &str) -> String {
+    pub(crate) fn readers(&self, event: &str) -> String {
         format!("{}:readers:{event}", self.prefix)
     }
 
     /// String that expires: one of the processes is trimming the streams.
-    pub(super) fn trimming(&self) -> String {
+    pub(crate) fn trimming(&self) -> String {
         format!("{}:trimming", self.prefix)
     }
 }

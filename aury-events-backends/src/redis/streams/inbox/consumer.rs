@@ -8,21 +8,18 @@ use std::{
 
 use tokio::time::{Sleep, sleep_until};
 
-use super::{
-    inbox::{Inbox, Next},
-    intake::Intake,
-};
+use super::{Inbox, Intake, Next};
 use crate::delivery::{Cancel, Consumer, Delivery};
 
 /// Hands out what an inbox holds. Dropping it leaves what waits there to other processes.
-pub(super) struct StreamConsumer {
+pub(crate) struct StreamConsumer {
     inbox: Arc<Inbox>,
     /// Wakes the task when the next retry is due.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl StreamConsumer {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
         Self { inbox, alarm: None }
     }
 }

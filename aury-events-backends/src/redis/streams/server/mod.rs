@@ -5,21 +5,33 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::super::link::{Commands, Link};
-use crate::{backoff::Backoff, error::BackendError};
+mod entry;
+mod group;
+mod keys;
+
+pub(crate) use self::{
+    entry::{EVENT, Entry, EntryId, parse_counted, parse_entries, parse_pending, parse_streams},
+    group::{Group, RETRIES, Stream, join_all, known_events},
+    keys::Keys,
+};
+use crate::{
+    error::BackendError,
+    kit::Backoff,
+    redis::link::{Commands, Link},
+};
 
 /// How long the server may take to answer housekeeping, a reconnection in between included.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The server, as far as commands that do not block are concerned.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     link: Arc<Link<Commands>>,
 }
 
 /// Why a command has no result.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The connection has been closed by us, lost, or is silent. The command may have been carried out.
     Unreachable(BackendError),
     /// The server said no.
@@ -27,25 +39,25 @@ pub(super) enum Failure {
 }
 
 /// Commands for [`Server::ask_all`], none yet.
-pub(super) fn commands() -> Pipeline {
+pub(crate) fn commands() -> Pipeline {
     let mut commands = redis::pipe();
     commands.ignore_errors();
     commands
 }
 
 impl Server {
-    pub(super) fn new(link: Arc<Link<Commands>>) -> Self {
+    pub(crate) fn new(link: Arc<Link<Commands>>) -> Self {
         Self { link }
     }
 
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.link.is_up()
     }
 
     /// Runs a command.
     ///
     /// Dropping the future leaves it open whether the command is carried out.
-    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
+    pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
         let operation = || "run a command on Redis".to_owned();
         let asking = self.link.run(operation, ANSWER, async move |mut connection| {
             Ok(command.query_async::<Value>(&mut connection).await)
@@ -55,7 +67,7 @@ impl Server {
 
     /// Runs many [`commands`] in one go, and gives what the server said to each. One that it refuses does not keep it
     /// from those that follow.
-    pub(super) async fn ask_all(
+    pub(crate) async fn ask_all(
         &self,
         commands: &Pipeline,
     ) -> Result<Vec<Result<Value, RedisError>>, Failure> {
@@ -71,14 +83,14 @@ impl Server {
 impl Failure {
     /// Whether the same command may succeed soon: the server is out of reach, is loading its data, or is not the
     /// primary at the moment.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable(error) => !error.is_closed(),
             Self::Refused(error) => is_passing(error),
         }
     }
 
-    pub(super) fn is_missing_group(&self) -> bool {
+    pub(crate) fn is_missing_group(&self) -> bool {
         matches!(self, Self::Refused(error) if is_missing_group(error))
     }
 }
@@ -89,7 +101,7 @@ impl Failure {
 ///
 /// What the last attempt ended with. Past the limit, and when the future is dropped, it may be carried out all the
 /// same.
-pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
+pub(crate) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
     limit: Duration,
     operation: impl Fn() -> String,
     attempt: impl Fn() -> F,
@@ -113,7 +125,7 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
 }
 
 /// Whether the same command may succeed soon.
-pub(super) fn is_passing(error: &RedisError) -> bool {
+pub(crate) fn is_passing(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Io => true,
@@ -124,7 +136,7 @@ pub(super) fn is_passing(error: &RedisError) -> bool {
 }
 
 /// Whether a stream or group is not there (any more), as after `FLUSHALL`. Scripts wrap the code in a message.
-pub(super) fn is_missing_group(error: &RedisError) -> bool {
+pub(crate) fn is_missing_group(error: &RedisError) -> bool {
     error.code() == Some("NOGROUP") || error.to_string().contains("NOGROUP")
 }
 
@@ -146,7 +158,7 @@ impl From<RedisError> for Failure {
 
 impl Failure {
     /// The failure as that of an operation.
-    pub(super) fn of(self, operation: impl Into<String>) -> BackendError {
+    pub(crate) fn of(self, operation: impl Into<String>) -> BackendError {
         match self {
             Self::Unreachable(error) if error.is_closed() => error,
             Self::Unreachable(error) => BackendError::other(operation, error),

@@ -2,23 +2,29 @@
 
 use std::sync::Arc;
 
+mod broadcast;
+mod keeper;
+mod reader;
+mod settler;
+
+pub(crate) use self::{broadcast::Broadcast, keeper::Keeper, reader::Reader, settler::Settler};
 use super::{
-    broadcast::Broadcast, inbox::Inbox, intake::Intake, keeper::Keeper, reader::Reader,
-    server::Failure, settler::Settler,
+    inbox::{Inbox, Intake},
+    server::Failure,
 };
 use crate::envelope::{EventName, Topic};
 
 /// A subscription in this process.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) settler: Settler,
-    pub(super) source: Source,
+pub(crate) struct Subscription {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) settler: Settler,
+    pub(crate) source: Source,
 }
 
 /// Where its deliveries come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A group: each event goes to one of the processes of a service.
     Group { reader: Reader, keeper: Keeper },
     /// The streams themselves: each event goes to every process.
@@ -27,7 +33,7 @@ pub(super) enum Source {
 
 impl Subscription {
     /// Prepares the server. What is published when this is done reaches the subscriber.
-    pub(super) async fn begin(&self) -> Result<(), Failure> {
+    pub(crate) async fn begin(&self) -> Result<(), Failure> {
         match &self.source {
             Source::Group { keeper, .. } => {
                 // Alive before it holds anything.
@@ -39,7 +45,7 @@ impl Subscription {
     }
 
     /// Runs until the inbox is finished, and leaves the server in order.
-    pub(super) async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let retired = match &self.source {
             Source::Group { reader, keeper } => {
                 let working = async { tokio::join!(reader.run(), self.settler.run()) };
@@ -66,7 +72,7 @@ impl Subscription {
     }
 
     /// Takes note of a stream that has appeared.
-    pub(super) async fn discover(&self, event: &EventName) -> Result<(), Failure> {
+    pub(crate) async fn discover(&self, event: &EventName) -> Result<(), Failure> {
         match &self.source {
             Source::Group { keeper, .. } => {
                 keeper.group.discover(&keeper.shared.server, &keeper.shared.keys, event).await
@@ -78,7 +84,7 @@ impl Subscription {
         }
     }
 
-    pub(super) fn is_of_pattern(&self) -> bool {
+    pub(crate) fn is_of_pattern(&self) -> bool {
         let topic = match &self.source {
             Source::Group { keeper, .. } => &keeper.group.topic,
             Source::Broadcast(broadcast) => &broadcast.topic,

@@ -9,18 +9,15 @@ use std::{
 use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{
-    super::connection::within,
-    entry::parse_streams,
-    group::{Stream, known_events},
-    inbox::Inbox,
-    intake::Intake,
-    server::{Failure, commands},
+use super::super::{
+    inbox::{Inbox, Intake},
+    server::{Failure, Stream, commands, known_events, parse_entries, parse_streams},
     shared::Shared,
 };
 use crate::{
-    backoff::Backoff,
     envelope::{EventName, Topic},
+    kit::Backoff,
+    redis::connection::within,
 };
 
 /// How long the server keeps a read open that finds nothing.
@@ -34,16 +31,16 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Its position is kept in this process, across reconnections, and made known to the server together with a sign of
 /// life, so that a stream is not trimmed before it. It is lost with the process, as the subscription is.
 #[derive(Debug)]
-pub(super) struct Broadcast {
-    pub(super) shared: Arc<Shared>,
-    pub(super) inbox: Arc<Inbox>,
+pub(crate) struct Broadcast {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
     /// Unique to this subscription.
-    pub(super) consumer: String,
+    pub(crate) consumer: String,
     /// `{service}.{subscriber}`.
-    pub(super) name: String,
-    pub(super) topic: Topic,
+    pub(crate) name: String,
+    pub(crate) topic: Topic,
     /// The streams, each with the id of the last entry that was read from it.
-    pub(super) positions: Mutex<Vec<(Stream, String)>>,
+    pub(crate) positions: Mutex<Vec<(Stream, String)>>,
 }
 
 impl Broadcast {
@@ -53,7 +50,7 @@ impl Broadcast {
 
     /// Takes the positions from which to read. What is published when this is done is read. Repeating it changes
     /// nothing.
-    pub(super) async fn begin(&self) -> Result<(), Failure> {
+    pub(crate) async fn begin(&self) -> Result<(), Failure> {
         let Shared { server, keys, .. } = &*self.shared;
         let events = match &self.topic {
             Topic::Event(event) => vec![event.clone()],
@@ -67,7 +64,7 @@ impl Broadcast {
         for stream in streams {
             let mut last = redis::cmd("XREVRANGE");
             last.arg(&*stream.key).arg("+").arg("-").arg("COUNT").arg(1);
-            let last = super::entry::parse_entries(server.ask(&last).await?);
+            let last = parse_entries(server.ask(&last).await?);
             let position = last.first().map_or("0-0".to_owned(), |entry| entry.id.to_string());
             self.add(stream, position);
         }
@@ -79,7 +76,7 @@ impl Broadcast {
     }
 
     /// Begins to read a stream that has appeared, from its first entry.
-    pub(super) fn discover(&self, event: &EventName) {
+    pub(crate) fn discover(&self, event: &EventName) {
         if self.topic.matches(event) {
             self.add(self.stream_of(event.clone()), "0-0".to_owned());
         }
@@ -93,7 +90,7 @@ impl Broadcast {
     }
 
     /// Reads until the inbox takes no more, reconnecting for ever.
-    pub(super) async fn run(&self) {
+    pub(crate) async fn run(&self) {
         tokio::select! {
             () = self.keep_reading() => {}
             () = self.inbox.reached(Intake::Draining) => {}
@@ -183,7 +180,7 @@ impl Broadcast {
     }
 
     /// Makes the positions known, again and again; to be dropped in the end.
-    pub(super) async fn keep_known(&self) -> Infallible {
+    pub(crate) async fn keep_known(&self) -> Infallible {
         let mut ticks = interval(self.shared.beat());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -210,7 +207,7 @@ impl Broadcast {
     }
 
     /// Lets the streams be trimmed.
-    pub(super) async fn retire(&self) -> Result<(), Failure> {
+    pub(crate) async fn retire(&self) -> Result<(), Failure> {
         let mut forget = redis::cmd("DEL");
         forget.arg(self.shared.keys.alive(&self.consumer));
         self.shared.server.ask(&forget).await.map(drop)

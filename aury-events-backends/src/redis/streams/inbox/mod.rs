@@ -11,20 +11,25 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    entry::EntryId,
+mod consumer;
+mod intake;
+mod orders;
+
+use self::orders::Orders;
+pub(crate) use self::{
+    consumer::StreamConsumer,
     intake::Intake,
-    orders::{Kept, Orders, PutAway, Tell},
+    orders::{Kept, PutAway, Tell},
 };
+use super::server::EntryId;
 use crate::{
     backend::SubscriptionHealth,
     dead_letters::DeadLetter,
-    delayed::IN_PLACE,
-    delayed::due_after,
     delivery::{Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
+    kit::{IN_PLACE, due_after},
     maybe_ready::MaybeReady,
 };
 
@@ -34,15 +39,15 @@ use crate::{
 /// what is held is both what the prefetch bounds and the memory by which an entry that the server sends again, because
 /// an acknowledgement was lost, is recognised and not handed out again.
 #[derive(Debug)]
-pub(super) struct Inbox {
-    pub(super) subscriber: Arc<str>,
+pub(crate) struct Inbox {
+    pub(crate) subscriber: Arc<str>,
     /// How many entries may be held.
     prefetch: usize,
     /// Whether entries are acknowledged, and long retries wait on the server.
     has_group: bool,
     state: Mutex<State>,
-    pub(super) to_tell: Orders<Tell>,
-    pub(super) to_put_away: Orders<PutAway>,
+    pub(crate) to_tell: Orders<Tell>,
+    pub(crate) to_put_away: Orders<PutAway>,
     intake: watch::Sender<Intake>,
     /// Tells the reader that there may be room.
     room: Notify,
@@ -65,9 +70,9 @@ struct State {
 
 /// Where an entry stands: the number of its stream within the subscription, and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) stream: usize,
-    pub(super) id: EntryId,
+pub(crate) struct Place {
+    pub(crate) stream: usize,
+    pub(crate) id: EntryId,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +93,7 @@ struct Waiting {
 }
 
 /// What [`Inbox::next`] finds.
-pub(super) enum Next {
+pub(crate) enum Next {
     Delivery(Delivery),
     /// Nothing yet; maybe something at that time.
     Later(Option<Instant>),
@@ -96,7 +101,7 @@ pub(super) enum Next {
 }
 
 impl Inbox {
-    pub(super) fn new(
+    pub(crate) fn new(
         subscriber: Arc<str>,
         prefetch: usize,
         has_group: bool,
@@ -122,7 +127,7 @@ impl Inbox {
 
     /// Takes in an entry, unless it is held already. `count` is how often the server has delivered it from its stream,
     /// whose first delivery is attempt `first_attempt`. Gives whether it is here now.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &self,
         place: Place,
         envelope: Envelope,
@@ -146,7 +151,7 @@ impl Inbox {
 
     /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten. Gives
     /// whether it is here now.
-    pub(super) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) -> bool {
+    pub(crate) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) -> bool {
         let mut state = self.state();
         if self.intake() >= Intake::Cancelled {
             return false;
@@ -166,17 +171,17 @@ impl Inbox {
     }
 
     /// Whether an entry is held, be it that only its acknowledgement is outstanding.
-    pub(super) fn holds(&self, place: Place) -> bool {
+    pub(crate) fn holds(&self, place: Place) -> bool {
         self.state().places.contains(&place)
     }
 
     /// Which entry a tag is.
-    pub(super) fn place_of(&self, tag: u64) -> Option<Place> {
+    pub(crate) fn place_of(&self, tag: u64) -> Option<Place> {
         self.state().held.get(&tag).map(|held| held.place)
     }
 
     /// Lets go of an entry: the server has taken note of what became of it.
-    pub(super) fn release(&self, tags: impl IntoIterator<Item = u64>) {
+    pub(crate) fn release(&self, tags: impl IntoIterator<Item = u64>) {
         let mut state = self.state();
         for tag in tags {
             if let Some(held) = state.held.remove(&tag) {
@@ -190,7 +195,7 @@ impl Inbox {
 
     /// Waits until so many entries can be taken in that a round trip pays; gives the number. `None` when nothing more
     /// is to be read. Cancel safe.
-    pub(super) async fn wait_for_room(&self) -> Option<usize> {
+    pub(crate) async fn wait_for_room(&self) -> Option<usize> {
         loop {
             if self.intake() != Intake::Open {
                 return None;
@@ -211,12 +216,12 @@ impl Inbox {
 
     /// How many entries can be taken over, or taken for another attempt: as many again as are read, so that a backlog
     /// does not keep these out.
-    pub(super) fn room_beside(&self) -> usize {
+    pub(crate) fn room_beside(&self) -> usize {
         (self.prefetch * 2).saturating_sub(self.state().held.len()).min(self.prefetch)
     }
 
     /// Gives the next delivery, or has the consumer woken when there may be one.
-    pub(super) fn next(self: &Arc<Self>, waker: &Waker) -> Next {
+    pub(crate) fn next(self: &Arc<Self>, waker: &Waker) -> Next {
         let mut state = self.state();
         let intake = self.intake();
         if intake >= Intake::Abandoned {
@@ -288,12 +293,12 @@ impl Inbox {
         MaybeReady::pending(async { storing.await.map_err(|_| BackendError::closed()) })
     }
 
-    pub(super) fn intake(&self) -> Intake {
+    pub(crate) fn intake(&self) -> Intake {
         *self.intake.borrow()
     }
 
     /// Goes on to `intake`, unless it is past it.
-    pub(super) fn advance(&self, intake: Intake) {
+    pub(crate) fn advance(&self, intake: Intake) {
         let advanced = self.intake.send_if_modified(|current| {
             let is_earlier = *current < intake;
             *current = (*current).max(intake);
@@ -319,13 +324,13 @@ impl Inbox {
     }
 
     /// Waits until the intake has come that far. Cancel safe.
-    pub(super) async fn reached(&self, intake: Intake) {
+    pub(crate) async fn reached(&self, intake: Intake) {
         // The sender is this inbox's own, so it is not gone while we wait.
         let _ = self.intake.subscribe().wait_for(|current| *current >= intake).await;
     }
 
     /// Whether there will be no more orders.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         let state = self.state();
         match self.intake() {
             Intake::Open | Intake::Draining => false,
@@ -335,17 +340,17 @@ impl Inbox {
     }
 
     /// The entries that handlers have seen and that are not acknowledged, when all is over.
-    pub(super) fn unacknowledged(&self) -> Vec<Place> {
+    pub(crate) fn unacknowledged(&self) -> Vec<Place> {
         let state = self.state();
         let with_handlers = state.held.values().filter(|held| held.is_with_handler);
         state.given_up.iter().copied().chain(with_handlers.map(|held| held.place)).collect()
     }
 
-    pub(super) fn set_live(&self, is_live: bool) {
+    pub(crate) fn set_live(&self, is_live: bool) {
         self.state().is_live = is_live;
     }
 
-    pub(super) fn health(&self) -> SubscriptionHealth {
+    pub(crate) fn health(&self) -> SubscriptionHealth {
         let is_live = self.state().is_live && self.intake() == Intake::Open;
         SubscriptionHealth::new(Arc::clone(&self.subscriber), is_live, self.tally.count())
     }

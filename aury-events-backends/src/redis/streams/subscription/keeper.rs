@@ -5,12 +5,16 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
-    entry::parse_counted, group::Group, inbox::Inbox, intake::Intake, reader::Reader,
-    server::Failure, shared::Shared,
+    super::{
+        inbox::{Inbox, Intake},
+        server::{Failure, Group, parse_counted},
+        shared::Shared,
+    },
+    Reader,
 };
 
-const CLAIM: &str = include_str!("scripts/claim.lua");
-const RETIRE: &str = include_str!("scripts/retire.lua");
+const CLAIM: &str = include_str!("../scripts/claim.lua");
+const RETIRE: &str = include_str!("../scripts/retire.lua");
 
 /// The consumer that owns what was left in order. Nobody reads under this name.
 const NOBODY: &str = "nobody";
@@ -29,15 +33,15 @@ const RETRIES_EVERY: Duration = Duration::from_millis(500);
 /// When the server was away or stood still, the signs of life of all are gone for a moment. So nobody takes over
 /// anything before its own sign of life has been taken, promptly, for a whole idle time.
 #[derive(Debug)]
-pub(super) struct Keeper {
-    pub(super) shared: Arc<Shared>,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) group: Arc<Group>,
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) group: Arc<Group>,
 }
 
 impl Keeper {
     /// Goes on for ever; to be dropped in the end.
-    pub(super) async fn run(&self, reader: &Reader) -> Infallible {
+    pub(crate) async fn run(&self, reader: &Reader) -> Infallible {
         let beat = self.shared.beat();
         let mut ticks = interval(beat.min(RETRIES_EVERY));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +67,7 @@ impl Keeper {
     }
 
     /// Tells the others that this consumer is alive.
-    pub(super) async fn give_sign_of_life(&self) -> Result<(), Failure> {
+    pub(crate) async fn give_sign_of_life(&self) -> Result<(), Failure> {
         let mut set = redis::cmd("SET");
         set.arg(self.shared.keys.alive(&self.group.consumer)).arg(1);
         set.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
@@ -101,7 +105,7 @@ impl Keeper {
     }
 
     /// Leaves the group: others take over at once what is not acknowledged.
-    pub(super) async fn retire(&self) -> Result<(), Failure> {
+    pub(crate) async fn retire(&self) -> Result<(), Failure> {
         let seen = self.inbox.unacknowledged();
         for (number, stream) in self.group.streams().iter().enumerate() {
             let mut retire = redis::cmd("EVAL");

@@ -4,10 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::Value;
 
-use super::{
-    keys::Keys,
-    server::{Failure, Server, commands},
-};
+use super::{Failure, Keys, Server, commands};
 use crate::envelope::{EventName, Pattern, Topic};
 
 /// A consumer group, and this process's consumer in it.
@@ -15,26 +12,26 @@ use crate::envelope::{EventName, Pattern, Topic};
 /// The first subscription of a group is recorded with its time. A group on a stream that appears later begins at that
 /// time, not at the time at which somebody discovers the stream: so nothing is missed that was published in between.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// `{service}.{subscriber}`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Unique to this subscription.
-    pub(super) consumer: String,
-    pub(super) topic: Topic,
+    pub(crate) consumer: String,
+    pub(crate) topic: Topic,
     /// The streams by their numbers: first that of retries, then those of events. It only grows.
     streams: RwLock<Arc<[Stream]>>,
 }
 
 /// A stream that a group reads.
 #[derive(Debug, Clone)]
-pub(super) struct Stream {
-    pub(super) key: Arc<str>,
+pub(crate) struct Stream {
+    pub(crate) key: Arc<str>,
     /// The events in it; `None` if they are retries or replays of any.
-    pub(super) event: Option<EventName>,
+    pub(crate) event: Option<EventName>,
 }
 
 /// The number of the stream of retries.
-pub(super) const RETRIES: usize = 0;
+pub(crate) const RETRIES: usize = 0;
 
 /// Where a group on a stream begins that does not have it.
 enum Start {
@@ -47,23 +44,23 @@ enum Start {
 }
 
 impl Group {
-    pub(super) fn new(name: String, consumer: String, topic: Topic, keys: &Keys) -> Self {
+    pub(crate) fn new(name: String, consumer: String, topic: Topic, keys: &Keys) -> Self {
         let retries = Stream { key: keys.retry(&name).into(), event: None };
         Self { name, consumer, topic, streams: RwLock::new([retries].into()) }
     }
 
-    pub(super) fn streams(&self) -> Arc<[Stream]> {
+    pub(crate) fn streams(&self) -> Arc<[Stream]> {
         Arc::clone(&self.streams.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The key of the stream of that number.
-    pub(super) fn key(&self, stream: usize) -> Arc<str> {
+    pub(crate) fn key(&self, stream: usize) -> Arc<str> {
         Arc::clone(&self.streams()[stream].key)
     }
 
     /// Begins: the group is on all streams that exist, or on that of the event it is about. What is published when this
     /// is done reaches it. Repeating it changes nothing.
-    pub(super) async fn found(&self, server: &Server, keys: &Keys) -> Result<(), Failure> {
+    pub(crate) async fn found(&self, server: &Server, keys: &Keys) -> Result<(), Failure> {
         let (since, is_first) = self.record(server, keys).await?;
         let start = if is_first { Start::Now } else { Start::Since(since) };
         match &self.topic {
@@ -81,7 +78,7 @@ impl Group {
     }
 
     /// Sees to it that the group is on all of its streams, also after the server has lost everything.
-    pub(super) async fn restore(&self, server: &Server, keys: &Keys) -> Result<(), Failure> {
+    pub(crate) async fn restore(&self, server: &Server, keys: &Keys) -> Result<(), Failure> {
         let (since, was_lost) = self.record(server, keys).await?;
         let start = if was_lost { Start::Beginning } else { Start::Since(since) };
         for stream in &*self.streams() {
@@ -92,7 +89,7 @@ impl Group {
     }
 
     /// Begins to read a stream that has appeared, if it is one of the topic's.
-    pub(super) async fn discover(
+    pub(crate) async fn discover(
         &self,
         server: &Server,
         keys: &Keys,
@@ -164,7 +161,7 @@ fn subscription(group: &str, topic: &Topic) -> String {
 
 /// Puts all groups on a stream that their topics cover, also those of subscribers that do not run at the moment.
 /// Otherwise, others would have handled and trimmed what these have not seen.
-pub(super) async fn join_all(
+pub(crate) async fn join_all(
     server: &Server,
     key: &str,
     event: &EventName,
@@ -191,7 +188,7 @@ async fn create_group(server: &Server, key: &str, group: &str, start: &str) -> R
 }
 
 /// The names of all events that have a stream, sorted.
-pub(super) async fn known_events(server: &Server, keys: &Keys) -> Result<Vec<EventName>, Failure> {
+pub(crate) async fn known_events(server: &Server, keys: &Keys) -> Result<Vec<EventName>, Failure> {
     let mut members = redis::cmd("SMEMBERS");
     members.arg(keys.streams());
     let names: Vec<String> =

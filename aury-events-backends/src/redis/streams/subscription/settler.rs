@@ -4,16 +4,14 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use tokio::time::sleep;
 
-use super::{
-    group::Group,
-    inbox::Inbox,
-    orders::{Kept, PutAway, Tell},
-    server::{Failure, commands},
+use super::super::{
+    inbox::{Inbox, Kept, PutAway, Tell},
+    server::{Failure, Group, commands},
     shared::Shared,
 };
-use crate::{backoff::Backoff, envelope::Envelope, error::BackendError};
+use crate::{envelope::Envelope, error::BackendError, kit::Backoff};
 
-const DELAY: &str = include_str!("scripts/delay.lua");
+const DELAY: &str = include_str!("../scripts/delay.lua");
 
 /// Tells the server what became of the deliveries of one subscriber, until there will be nothing more to tell.
 ///
@@ -22,15 +20,15 @@ const DELAY: &str = include_str!("scripts/delay.lua");
 /// stored there, so a crash between the two stores it twice rather than not at all; and while a full server refuses to
 /// store it, the acknowledgements of others, by which the server can be relieved, go on.
 #[derive(Debug)]
-pub(super) struct Settler {
-    pub(super) shared: Arc<Shared>,
-    pub(super) inbox: Arc<Inbox>,
+pub(crate) struct Settler {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
     /// `None` for a `broadcast` subscriber: nothing is acknowledged.
-    pub(super) group: Option<Arc<Group>>,
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 impl Settler {
-    pub(super) async fn run(&self) {
+    pub(crate) async fn run(&self) {
         tokio::select! {
             () = self.tell_all() => {}
             never = self.put_all_away() => match never {},
