@@ -1,53 +1,46 @@
 #![doc = include_str!("docs/guide.md")]
 
-mod any_event;
-mod builder;
-mod bus;
-mod catalogue;
-mod circuit_breaker;
+mod declared;
+
 mod config;
-mod context;
-mod dead_letters;
-mod dispatch;
+
 mod error;
-mod event;
+
+mod runtime;
+
 mod extract;
-mod failure;
-mod global;
-mod location;
+
+mod dispatch;
+
+mod bus;
+
 mod manager;
-mod middleware;
-mod publish;
-mod receipt;
-mod startup;
-mod subscriber;
-mod subscription;
 
 #[doc(inline)]
 pub use crate::{
-    any_event::AnyEvent,
-    builder::EventBusManagerBuilder,
+    bus::dead_letters::DeadLetters,
+    bus::publish::Publish,
     bus::{DEFAULT_BUS, EventBus},
-    catalogue::{Catalogue, EventInfo, SubscriberInfo},
-    circuit_breaker::CircuitBreaker,
     config::{BusConfig, ConfigProblem},
-    context::{Context, trace_id},
-    dead_letters::DeadLetters,
+    declared::catalogue::{Catalogue, EventInfo, SubscriberInfo},
+    declared::event::{Event, EventData, EventKey, IntoEvent},
+    declared::location::Location,
+    error::failure::Failure,
     error::{
         BackendFailure, BoxError, Error, PublishAllError, PublishError, ShutdownError,
         SubscribeError, UnknownBus,
     },
-    event::{Event, EventData, EventKey, IntoEvent},
+    extract::any_event::AnyEvent,
+    extract::receipt::Receipt,
     extract::{FromContext, Needs, State},
-    failure::Failure,
-    global::{bus, default_bus, init_from_env, publish},
-    location::Location,
     manager::EventBusManager,
-    middleware::{Middleware, Next},
-    publish::Publish,
-    receipt::Receipt,
-    startup::{Place, Problem, StartError},
-    subscription::{EventHandler, Subscription},
+    manager::builder::EventBusManagerBuilder,
+    manager::global::{bus, default_bus, init_from_env, publish},
+    manager::startup::{Place, Problem, StartError},
+    runtime::circuit_breaker::CircuitBreaker,
+    runtime::context::{Context, trace_id},
+    runtime::middleware::{Middleware, Next},
+    runtime::subscription::{EventHandler, Subscription},
 };
 #[cfg(feature = "redis")]
 #[doc(inline)]
@@ -83,11 +76,11 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
+        declared::event::EventEntry,
+        declared::location::Location,
+        dispatch::subscriber::{Options, StaticTopic, Subscriber, SubscriberEntry},
         dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult, Retry, retry_if},
-        event::EventEntry,
         extract::{Extractor, extractor},
-        location::Location,
-        subscriber::{Options, StaticTopic, Subscriber, SubscriberEntry},
     };
 
     /// What a subscriber can take by value.

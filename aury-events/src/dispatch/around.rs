@@ -17,12 +17,12 @@ use super::{
     panic,
 };
 use crate::{
-    circuit_breaker::{Breaker, Sign},
-    context::Context,
+    dispatch::subscriber::Options,
     error::BoxError,
-    middleware::{Middleware, Next},
-    subscriber::Options,
-    subscription::SubscriptionInfo,
+    runtime::circuit_breaker::{Breaker, Sign},
+    runtime::context::Context,
+    runtime::middleware::{Middleware, Next},
+    runtime::subscription::SubscriptionInfo,
 };
 
 /// What is around the handler of a subscription.

@@ -23,9 +23,9 @@ use super::{
     warn_unsettled,
 };
 use crate::{
-    context::Current,
-    subscriber::{Batch, Options},
-    subscription::SubscriptionInfo,
+    dispatch::subscriber::{Batch, Options},
+    runtime::context::Current,
+    runtime::subscription::SubscriptionInfo,
 };
 
 /// What is called for each batch of a subscription.

@@ -6,10 +6,10 @@ use aury_events_backends::{Envelope, envelope::DecodeError};
 
 use crate::{
     DEFAULT_BUS,
-    any_event::AnyEvent,
+    declared::event::Event,
+    dispatch::subscriber::{Options, StaticTopic},
     error::BoxError,
-    event::Event,
-    subscriber::{Options, StaticTopic},
+    extract::any_event::AnyEvent,
 };
 
 /// What handling an event came to.

@@ -13,6 +13,7 @@ mod once;
 mod panic;
 mod retry;
 mod source;
+pub(crate) mod subscriber;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -37,7 +38,10 @@ pub use self::{
     handler::{FromEnvelope, HandlerResult, IntoHandlerResult, retry_if},
     retry::Retry,
 };
-use crate::{context::Current, subscriber::Options, subscription::SubscriptionInfo};
+use crate::{
+    dispatch::subscriber::Options, runtime::context::Current,
+    runtime::subscription::SubscriptionInfo,
+};
 
 /// How many deliveries a loop takes before it lets others have the thread: a queue that never runs empty would keep it
 /// for ever.

@@ -17,7 +17,7 @@ use aury_events_backends::{
 use tokio::sync::Notify;
 
 use super::attempt::Failed;
-use crate::failure::Failure;
+use crate::error::failure::Failure;
 
 /// When an event is tried again of which it could not be told whether it was handled.
 const ASK_AGAIN: Duration = Duration::from_secs(2);

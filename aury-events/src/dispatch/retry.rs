@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use aury_events_backends::{DeadLetterReason, Settlement, kit::jittered};
 
 use super::attempt::Failed;
-use crate::failure::{Decision, Failure};
+use crate::error::failure::{Decision, Failure};
 
 /// How often an event is tried, and how long the waits between the attempts are.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,7 @@
 //! What can go wrong, for those who call the framework.
 
+pub(crate) mod failure;
+
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use aury_events_backends::{
@@ -8,7 +10,7 @@ use aury_events_backends::{
     error::causes,
 };
 
-use crate::{context::Context, startup::StartError};
+use crate::{manager::startup::StartError, runtime::context::Context};
 
 /// Any error, as handlers return them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;

@@ -1,5 +1,8 @@
 //! What a subscriber can take besides its event.
 
+pub(crate) mod any_event;
+pub(crate) mod receipt;
+
 use std::{
     any::{Any, TypeId, type_name},
     fmt,
@@ -9,7 +12,7 @@ use std::{
 
 use aury_events_backends::envelope::TraceId;
 
-use crate::{bus::EventBus, context::Context, error::BoxError};
+use crate::{bus::EventBus, error::BoxError, runtime::context::Context};
 
 /// A parameter of a subscriber, made from the [`Context`] of the event.
 ///

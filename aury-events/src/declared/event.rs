@@ -8,7 +8,7 @@ use aury_events_backends::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::location::Location;
+use crate::declared::location::Location;
 
 /// A fact that happened, immutable, with a name by which subscribers find it.
 ///

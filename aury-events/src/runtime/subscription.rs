@@ -6,13 +6,13 @@ use aury_events_backends::{Cancel, Topic};
 use tokio::task::JoinHandle;
 
 use crate::{
-    any_event::AnyEvent,
     bus::EventBus,
-    circuit_breaker::Breaker,
-    context::Context,
+    declared::event::Event,
+    dispatch::subscriber::Options,
     dispatch::{Claims, FromEnvelope, Handler, HandlerResult, IntoHandlerResult},
-    event::Event,
-    subscriber::Options,
+    extract::any_event::AnyEvent,
+    runtime::circuit_breaker::Breaker,
+    runtime::context::Context,
 };
 
 /// Who a subscription is: its subscriber and its bus.

@@ -7,11 +7,11 @@ use aury_events_backends::{BackendFactory, error::WithCauses};
 use crate::{
     DEFAULT_BUS,
     config::{BusConfig, ConfigProblem, SubscriberFilter, known_backends, nearest},
+    declared::event::EventEntry,
+    declared::location::Location,
+    dispatch::subscriber::SubscriberEntry,
     error::{BackendFailure, quoted},
-    event::EventEntry,
     extract::{Needs, StateKey, States},
-    location::Location,
-    subscriber::SubscriberEntry,
 };
 
 /// Why the buses did not start: every problem that was found, not only the first.

@@ -5,11 +5,11 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use aury_events_backends::{BoxFuture, Consumer, EventName, Topic, envelope::Pattern};
 
 use crate::{
+    declared::event::Event,
+    declared::location::Location,
     dispatch::{self, BatchHandler, FromEnvelope, Handler, HandlerResult, Retry},
-    event::Event,
     extract::Needs,
-    location::Location,
-    subscription::SubscriptionInfo,
+    runtime::subscription::SubscriptionInfo,
 };
 
 /// What `#[subscribe]` makes of a function: everything that is known while compiling.

@@ -7,10 +7,10 @@ use aury_events_backends::{
 };
 
 use crate::{
-    context::{Context, Current},
     error::{BackendFailure, BoxError},
     extract::{FromContext, Needs},
-    subscription::SubscriptionInfo,
+    runtime::context::{Context, Current},
+    runtime::subscription::SubscriptionInfo,
 };
 
 /// The delivery of an event, which the subscriber settles by itself: at once, or later and in another task.

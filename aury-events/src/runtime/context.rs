@@ -13,8 +13,8 @@ use aury_events_backends::{
 };
 
 use crate::{
-    bus::EventBus, error::PublishError, event::IntoEvent, manager::EventBusManager,
-    subscription::SubscriptionInfo,
+    bus::EventBus, declared::event::IntoEvent, error::PublishError, manager::EventBusManager,
+    runtime::subscription::SubscriptionInfo,
 };
 
 tokio::task_local! {

@@ -1,20 +1,24 @@
 //! The buses of a process, from start to shutdown.
 
+pub(crate) mod builder;
+pub(crate) mod global;
+pub(crate) mod startup;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{BoxFuture, Health, IdempotencyStore, InFlight};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    builder::EventBusManagerBuilder,
     bus::{BusCore, EventBus},
-    catalogue::Catalogue,
-    circuit_breaker::{Breaker, Breakers},
+    declared::catalogue::Catalogue,
+    declared::event::Event,
     error::{BackendFailure, ShutdownError, UnknownBus},
-    event::Event,
     extract::States,
-    middleware::{Chain, Middleware},
-    subscription::Running,
+    manager::builder::EventBusManagerBuilder,
+    runtime::circuit_breaker::{Breaker, Breakers},
+    runtime::middleware::{Chain, Middleware},
+    runtime::subscription::Running,
 };
 
 /// The buses of an application and the subscribers that it runs. Cheap to clone.

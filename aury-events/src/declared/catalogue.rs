@@ -1,6 +1,9 @@
 //! What a program declares: its events and its subscribers.
 
-use crate::{event::EventEntry, location::Location, subscriber::SubscriberEntry};
+use crate::{
+    declared::event::EventEntry, declared::location::Location,
+    dispatch::subscriber::SubscriberEntry,
+};
 
 /// The events and subscribers that are linked into the program.
 #[derive(Debug, Clone)]

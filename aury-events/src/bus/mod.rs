@@ -1,5 +1,8 @@
 //! One bus: a named instance with one backend.
 
+pub(crate) mod dead_letters;
+pub(crate) mod publish;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
@@ -13,17 +16,19 @@ use aury_events_backends::{
 };
 
 use crate::{
-    any_event::AnyEvent,
-    circuit_breaker::{Breaker, Guarded},
-    context::Current,
-    dead_letters::DeadLetters,
+    bus::dead_letters::DeadLetters,
+    bus::publish::Publish,
+    declared::event::{Event, IntoEvent},
     dispatch,
+    dispatch::subscriber::SubscriberEntry,
     error::{BackendFailure, PublishAllError, PublishError, SubscribeError},
-    event::{Event, IntoEvent},
+    extract::any_event::AnyEvent,
     manager::EventBusManager,
-    publish::{self, Publish},
-    subscriber::SubscriberEntry,
-    subscription::{Closure, EventHandler, Running, Subscription, SubscriptionInfo, TypedInput},
+    runtime::circuit_breaker::{Breaker, Guarded},
+    runtime::context::Current,
+    runtime::subscription::{
+        Closure, EventHandler, Running, Subscription, SubscriptionInfo, TypedInput,
+    },
 };
 
 /// The name of the bus that is meant where none is named.

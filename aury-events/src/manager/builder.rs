@@ -10,19 +10,19 @@ use once_cell::sync::Lazy;
 use crate::{
     DEFAULT_BUS,
     bus::BusCore,
-    catalogue::Catalogue,
-    circuit_breaker::{Breakers, CircuitBreaker},
     config::{
         BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
         check_source, check_subscribers,
     },
+    declared::catalogue::Catalogue,
+    dispatch::subscriber::SubscriberEntry,
     error::{BackendFailure, Error},
     extract::States,
-    global,
+    manager::global,
+    manager::startup::{self, Plan, Problem, StartError},
     manager::{EventBusManager, ManagerCore},
-    middleware::{Chain, Middleware},
-    startup::{self, Plan, Problem, StartError},
-    subscriber::SubscriberEntry,
+    runtime::circuit_breaker::{Breakers, CircuitBreaker},
+    runtime::middleware::{Chain, Middleware},
 };
 
 /// How many events may precede one in its chain, unless said otherwise.

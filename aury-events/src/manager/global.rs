@@ -5,12 +5,12 @@ use once_cell::sync::OnceCell;
 
 use crate::{
     DEFAULT_BUS,
-    builder::EventBusManagerBuilder,
     bus::EventBus,
-    context::Context,
+    declared::event::{Event, IntoEvent},
     error::{Error, PublishError, UnknownBus},
-    event::{Event, IntoEvent},
     manager::EventBusManager,
+    manager::builder::EventBusManagerBuilder,
+    runtime::context::Context,
 };
 
 static MANAGER: OnceCell<EventBusManager> = OnceCell::new();

@@ -9,9 +9,9 @@ use aury_events_backends::{
 
 use crate::{
     bus::{EventBus, name_of},
-    context::{Context, Current},
+    declared::event::Event,
     error::PublishError,
-    event::Event,
+    runtime::context::{Context, Current},
 };
 
 /// An event about to be published, with what goes along: made by [`EventBus::event`].

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use aury_events_backends::BoxFuture;
 
-use crate::{context::Context, error::BoxError};
+use crate::{error::BoxError, runtime::context::Context};
 
 /// Something done around every handler of a manager: to measure, to log, to refuse, to hold a lock.
 ///
