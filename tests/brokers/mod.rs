@@ -1,9 +1,11 @@
 //! Real servers for tests, and the ways in which they fail.
 //!
 //! - [`RedisServer`]: a `redis-server` of the test's own, on a free port, in a temporary folder; it ends with its value;
+//!   of another release if need be, as the replica of another one, watched by [`RedisSentinels`], as a [`RedisCluster`];
 //! - [`RabbitServer`]: a `rabbitmq-server` likewise; since it takes seconds to start, tests share one, or lease one
 //!   that they may break;
 //! - `Amqp`: a plain client of it, for what others than the framework do there;
+//! - [`Python`]: Python with packages of its own;
 //! - [`Proxy`]: a TCP proxy in front of a server, which cuts, refuses, stalls and slows connections.
 //!
 //! A test that starts a server is `#[ignore = "needs redis-server; tests/run installs it"]`, or `rabbitmq-server`.
@@ -14,6 +16,7 @@ mod amqp;
 mod certificates;
 mod process;
 mod proxy;
+mod python;
 mod rabbitmq;
 mod redis;
 #[cfg(test)]
@@ -24,6 +27,7 @@ pub(crate) use self::amqp::Amqp;
 pub(crate) use self::{
     certificates::make_certificates,
     proxy::Proxy,
+    python::{Python, succeeds},
     rabbitmq::{Leased, RabbitServer},
-    redis::{RedisOptions, RedisServer},
+    redis::{RedisCluster, RedisOptions, RedisRelease, RedisSentinels, RedisServer},
 };

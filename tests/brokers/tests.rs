@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Proxy, RedisOptions, RedisServer};
+use super::{Proxy, RedisCluster, RedisOptions, RedisRelease, RedisSentinels, RedisServer};
 
 const SOON: Duration = Duration::from_secs(5);
 const A_WHILE: Duration = Duration::from_millis(100);
@@ -54,6 +54,55 @@ fn a_paused_server_does_not_answer_until_it_is_resumed() {
     server.pause();
     // It is killed all the same.
     drop(server);
+}
+
+#[test]
+#[ignore = "needs redis-server and python3; tests/run installs them"]
+fn servers_of_all_releases_answer() {
+    for (release, version) in RedisRelease::ALL.into_iter().zip(["6.2", "7.0", "9."]) {
+        let server = RedisServer::start_with(RedisOptions::default().release(release));
+        let hello = server.ask("HELLO 3").unwrap();
+        assert!(hello.contains(&format!("\r\n{version}")), "{hello}");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn a_replica_follows_and_leads() {
+    let primary = RedisServer::start_with(RedisOptions::default().password("hunter2"));
+    primary.does("SET a 1");
+    let replica = RedisServer::replica_of(&primary);
+    assert!(replica.ask("GET a").unwrap().starts_with("$1\r\n1"));
+    assert!(replica.ask("SET a 2").unwrap().starts_with("-READONLY"));
+    replica.lead();
+    replica.does("SET a 2");
+    primary.follow(&replica);
+    assert!(primary.ask("GET a").unwrap().starts_with("$1\r\n2"));
+}
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn sentinels_promote_a_replica() {
+    let primary = RedisServer::start();
+    let replica = RedisServer::replica_of(&primary);
+    let sentinels = RedisSentinels::of(&primary, 1);
+    assert_eq!(sentinels.primary(), Some(primary.address().port()));
+    sentinels.fail_over();
+    assert_eq!(sentinels.primary(), Some(replica.address().port()));
+}
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn a_cluster_shares_the_slots_and_fails_over() {
+    let cluster = RedisCluster::start();
+    let owner = cluster.owner_of("{events}:a");
+    let mut servers = cluster.servers_of(owner);
+    let (primary, replica) = (servers.next().unwrap(), servers.next().unwrap());
+    primary.does("SET {events}:a 1");
+    assert!(replica.ask("SET {events}:a 2").unwrap().starts_with("-MOVED"));
+    cluster.fail_over(owner);
+    replica.does("SET {events}:a 2");
+    assert!(primary.ask("SET {events}:a 3").unwrap().starts_with("-MOVED"));
 }
 
 /// A server that sends back what it gets, behind a proxy.

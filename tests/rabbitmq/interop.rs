@@ -2,8 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use aury_events::{Format, prelude::*};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::{
-    brokers::RabbitServer,
+    brokers::{Python, RabbitServer, succeeds},
     support::{Log, Place},
 };
 
@@ -30,36 +29,10 @@ async fn mail(order: &Order, context: Context, State(log): State<Log>) {
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rabbitmq/client.py");
 
-/// A Python with pika, in a folder of its own.
-struct Python(PathBuf);
-
-impl Python {
-    fn install(folder: &Path) -> Self {
-        let environment = folder.join("python");
-        let make = |python: &str| {
-            let made = Command::new(python).args(["-m", "venv"]).arg(&environment).output();
-            made.is_ok_and(|output| output.status.success())
-        };
-        assert!(
-            ["python3", "/usr/bin/python3"].into_iter().any(make),
-            "there is no python3 with `venv`; `tests/run` installs it"
-        );
-        let python = environment.join("bin/python");
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pika==1.3.2"]);
-        succeeds(pip.output().expect("the environment has a Python"));
-        Self(python)
-    }
-
-    fn client(&self, command: &str, place: &Place) -> Command {
-        let mut client = Command::new(&self.0);
-        client.args([CLIENT, command, &*place.url, &*place.name]).stdin(Stdio::null());
-        client
-    }
-}
-
-fn succeeds(output: Output) {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn client(python: &Python, command: &str, place: &Place) -> Command {
+    let mut client = python.command();
+    client.args([CLIENT, command, &*place.url, &*place.name]).stdin(Stdio::null());
+    client
 }
 
 /// A process that ends with this value.
@@ -76,20 +49,19 @@ impl Drop for Reading {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq-server and python3; tests/run installs them"]
 async fn pika_publishes_what_we_read_and_reads_what_we_publish() {
-    let folder = tempfile::tempdir().unwrap();
-    let python = block_in_place(|| Python::install(folder.path()));
+    let python = block_in_place(|| Python::with(&["pika==1.3.2"]));
     let place = Place::at(RabbitServer::shared().url());
 
     let log = Log::default();
     let events = place.process("interop.*").state(log.clone()).start().await.unwrap();
-    block_in_place(|| succeeds(python.client("publish", &place).output().unwrap()));
+    block_in_place(|| succeeds(client(&python, "publish", &place).output().unwrap()));
     let all = ["1 of acme", "2 of acme", "3 of acme", "4 of acme", "5 of acme", "6 of nobody"];
     assert_eq!(log.reaches(all.len()).await, all);
     let letters = events.default_bus().dead_letters().list().await.unwrap();
     assert!(letters.is_empty(), "{letters:?}");
     events.shutdown().await.unwrap();
 
-    let spawned = python.client("read", &place).stdout(Stdio::piped()).spawn();
+    let spawned = client(&python, "read", &place).stdout(Stdio::piped()).spawn();
     let mut reading = Reading(spawned.unwrap());
     let mut lines = BufReader::new(reading.0.stdout.take().expect("it is piped")).lines();
     let mut next = || block_in_place(|| lines.next().expect("it goes on").unwrap());

@@ -1,25 +1,32 @@
-//! A `redis-server` of the test's own.
+//! A `redis-server` of the test's own; what follows it, what watches it, and many of them together.
+
+mod cluster;
+mod release;
+mod resp;
+mod sentinels;
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    io,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
 
+pub(crate) use self::{cluster::RedisCluster, release::RedisRelease, sentinels::RedisSentinels};
 use super::process::{Process, free_port, wait_until};
 
 /// How often another port is tried when somebody else was faster.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 20;
 
 /// What a server is started with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RedisOptions {
+    release: RedisRelease,
     append_only: bool,
+    is_clustered: bool,
     password: Option<String>,
     arguments: Vec<String>,
 }
@@ -30,6 +37,20 @@ impl RedisOptions {
     pub(crate) fn durable(mut self) -> Self {
         self.append_only = true;
         self
+    }
+
+    /// Another server than that of the system.
+    #[must_use]
+    pub(crate) fn release(mut self, release: RedisRelease) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// A node of a cluster, which is none yet.
+    #[must_use]
+    fn clustered(mut self) -> Self {
+        self.is_clustered = true;
+        self.arguments(["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"])
     }
 
     /// Clients have to give this password.
@@ -71,6 +92,10 @@ impl RedisServer {
         let mut folder = tempfile::tempdir().expect("a temporary folder can be made");
         for _ in 0..ATTEMPTS {
             let port = free_port().expect("there are free ports");
+            // The nodes of a cluster talk on another port, so much higher.
+            if options.is_clustered && port > u16::MAX - 10_000 {
+                continue;
+            }
             let process = spawn(port, &options, &folder);
             let mut server = Self { process, port, options: options.clone(), folder };
             if server.comes_up() {
@@ -79,6 +104,46 @@ impl RedisServer {
             folder = server.folder;
         }
         panic!("redis-server did not start");
+    }
+
+    /// Starts one that copies another. It has all of it when this returns.
+    pub(crate) fn replica_of(primary: &Self) -> Self {
+        let replica = Self::start_with(primary.options.clone());
+        replica.follow(primary);
+        replica
+    }
+
+    /// Makes it a replica. Its clients stay connected.
+    pub(crate) fn follow(&self, primary: &Self) {
+        if let Some(password) = &self.options.password {
+            self.does(&format!("CONFIG SET masterauth {password}"));
+        }
+        let (host, port) = (primary.address().ip(), primary.address().port());
+        self.does(&format!("REPLICAOF {host} {port}"));
+        wait_until("the replica has all", || self.follows());
+    }
+
+    /// Makes it a primary.
+    pub(crate) fn lead(&self) {
+        self.does("REPLICAOF NO ONE");
+    }
+
+    fn follows(&self) -> bool {
+        self.replication().contains("master_link_status:up")
+    }
+
+    fn leads(&self) -> bool {
+        self.replication().contains("role:master")
+    }
+
+    fn replication(&self) -> String {
+        self.ask("INFO replication").unwrap_or_default()
+    }
+
+    /// Has it carry out a command that answers `OK`.
+    pub(crate) fn does(&self, command: &str) {
+        let answer = self.ask(command).expect("it answers");
+        assert!(answer.starts_with("+OK"), "{command}: {answer}");
     }
 
     /// Its URL, with the password.
@@ -145,13 +210,7 @@ impl RedisServer {
 
     /// The start of the answer to a command, on a connection of its own.
     pub(crate) fn command(&self, words: &[&[u8]]) -> io::Result<String> {
-        const LIMIT: Duration = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&self.address(), LIMIT)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        if let Some(password) = &self.options.password {
-            send(&mut stream, &[b"AUTH", password.as_bytes()])?;
-        }
-        send(&mut stream, words)
+        resp::ask(self.address(), self.options.password.as_deref(), words)
     }
 
     fn answers(&self) -> bool {
@@ -169,28 +228,15 @@ impl RedisServer {
     }
 }
 
-/// Sends a command (RESP: an array of bulk strings) and reads the start of the answer.
-fn send(stream: &mut TcpStream, words: &[&[u8]]) -> io::Result<String> {
-    let mut command = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        command.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        command.extend_from_slice(word);
-        command.extend_from_slice(b"\r\n");
-    }
-    stream.write_all(&command)?;
-    let mut answer = [0; 4096];
-    let count = stream.read(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
-}
-
 fn spawn(port: u16, options: &RedisOptions, folder: &TempDir) -> Process {
     let log = File::create(folder.path().join("log")).expect("a log can be written");
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(options.release.program());
     command
         .current_dir(folder.path())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--unixsocket", "redis.sock", "--save", "", "--appendfsync", "always"])
         .args(["--appendonly", if options.append_only { "yes" } else { "no" }])
+        .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"])
         .args(&options.arguments)
         .stdin(Stdio::null())
         .stdout(log)
