@@ -13,7 +13,17 @@ enum Kind {
     Encode(EncodeError),
     NotSubscribed { subscriber: Arc<str> },
     TimedOut { operation: String, after: Duration },
+    NotTaken { why: NotTaken, what: String, said: String },
+    NotConnected { operation: String, source: Option<Box<dyn Error + Send + Sync>> },
     Other { operation: String, source: Box<dyn Error + Send + Sync> },
+}
+
+/// Why a broker that was reached did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotTaken {
+    Refused,
+    TooLarge,
+    Unroutable,
 }
 
 impl BackendError {
@@ -45,6 +55,38 @@ impl BackendError {
         Self(Box::new(Kind::Other { operation: operation.into(), source: source.into() }))
     }
 
+    /// The broker was reached and refused; `what` names the broker and what it refused, as in `RabbitMQ refused
+    /// order.created`, and `said` is why, in the broker's own words.
+    #[cold]
+    pub fn refused(what: impl Into<String>, said: impl Into<String>) -> Self {
+        Self::not_taken(NotTaken::Refused, what, said)
+    }
+
+    /// A message is larger than the broker takes; otherwise as [`refused`](Self::refused).
+    #[cold]
+    pub fn too_large(what: impl Into<String>, said: impl Into<String>) -> Self {
+        Self::not_taken(NotTaken::TooLarge, what, said)
+    }
+
+    /// The broker has nowhere to put a message, and dropped it; otherwise as [`refused`](Self::refused).
+    #[cold]
+    pub fn unroutable(what: impl Into<String>, said: impl Into<String>) -> Self {
+        Self::not_taken(NotTaken::Unroutable, what, said)
+    }
+
+    fn not_taken(why: NotTaken, what: impl Into<String>, said: impl Into<String>) -> Self {
+        Self(Box::new(Kind::NotTaken { why, what: what.into(), said: said.into() }))
+    }
+
+    /// There was no connection to the broker in time, so that nothing was sent; `source` is why, where that is known.
+    #[cold]
+    pub fn not_connected(
+        operation: impl Into<String>,
+        source: Option<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self(Box::new(Kind::NotConnected { operation: operation.into(), source }))
+    }
+
     /// Whether the bus is shutting down or has been shut down.
     pub fn is_closed(&self) -> bool {
         matches!(*self.0, Kind::Closed)
@@ -58,6 +100,31 @@ impl BackendError {
     /// Whether the operation took too long; it may have been carried out all the same.
     pub fn is_timeout(&self) -> bool {
         matches!(*self.0, Kind::TimedOut { .. })
+    }
+
+    /// Whether the broker was reached and refused, as for want of a right or of room. Trying again helps when somebody
+    /// has changed that.
+    pub fn is_refused(&self) -> bool {
+        self.is_not_taken(NotTaken::Refused)
+    }
+
+    /// Whether the broker does not take messages as large as this one.
+    pub fn is_too_large(&self) -> bool {
+        self.is_not_taken(NotTaken::TooLarge)
+    }
+
+    /// Whether the broker had nowhere to put the message: nobody has subscribed to it, and that is an error here.
+    pub fn is_unroutable(&self) -> bool {
+        self.is_not_taken(NotTaken::Unroutable)
+    }
+
+    fn is_not_taken(&self, of: NotTaken) -> bool {
+        matches!(*self.0, Kind::NotTaken { why, .. } if why == of)
+    }
+
+    /// Whether there was no connection to the broker in time. Nothing was sent.
+    pub fn is_not_connected(&self) -> bool {
+        matches!(*self.0, Kind::NotConnected { .. })
     }
 }
 
@@ -73,6 +140,10 @@ impl fmt::Display for BackendError {
             ),
             Kind::TimedOut { operation, after } => {
                 write!(f, "{operation}: no answer within {after:?}")
+            }
+            Kind::NotTaken { what, said, .. } => write!(f, "{what}: {said}"),
+            Kind::NotConnected { operation, .. } => {
+                write!(f, "could not {operation}: there is no connection")
             }
             Kind::Other { operation, .. } => write!(f, "could not {operation}"),
         }
@@ -90,7 +161,13 @@ impl Error for BackendError {
         match &*self.0 {
             Kind::Encode(source) => Some(source),
             Kind::Other { source, .. } => Some(&**source),
-            Kind::Closed | Kind::NotSubscribed { .. } | Kind::TimedOut { .. } => None,
+            Kind::NotConnected { source, .. } => {
+                source.as_ref().map(|source| &**source as &(dyn Error + 'static))
+            }
+            Kind::Closed
+            | Kind::NotSubscribed { .. }
+            | Kind::TimedOut { .. }
+            | Kind::NotTaken { .. } => None,
         }
     }
 }
