@@ -1,5 +1,6 @@
 #![doc = include_str!("docs/guide.md")]
 
+// Each imports only from those above it.
 mod declared;
 
 mod config;
@@ -18,29 +19,20 @@ mod manager;
 
 #[doc(inline)]
 pub use crate::{
-    bus::dead_letters::DeadLetters,
-    bus::publish::Publish,
-    bus::{DEFAULT_BUS, EventBus},
+    bus::{DeadLetters, EventBus, Publish},
     config::{BusConfig, ConfigProblem},
-    declared::catalogue::{Catalogue, EventInfo, SubscriberInfo},
-    declared::event::{Event, EventData, EventKey, IntoEvent},
-    declared::location::Location,
-    error::failure::Failure,
-    error::{
-        BackendFailure, BoxError, Error, PublishAllError, PublishError, ShutdownError,
-        SubscribeError, UnknownBus,
+    declared::{
+        Catalogue, DEFAULT_BUS, Event, EventData, EventInfo, EventKey, IntoEvent, Location, Needs,
+        SubscriberInfo,
     },
-    extract::any_event::AnyEvent,
-    extract::receipt::Receipt,
-    extract::{FromContext, Needs, State},
-    manager::EventBusManager,
-    manager::builder::EventBusManagerBuilder,
-    manager::global::{bus, default_bus, init_from_env, publish},
-    manager::startup::{Place, Problem, StartError},
-    runtime::circuit_breaker::CircuitBreaker,
-    runtime::context::{Context, trace_id},
-    runtime::middleware::{Middleware, Next},
-    runtime::subscription::{EventHandler, Subscription},
+    dispatch::EventHandler,
+    error::{
+        BackendFailure, BoxError, Error, Failure, Place, Problem, PublishAllError, PublishError,
+        ShutdownError, StartError, SubscribeError, UnknownBus,
+    },
+    extract::{AnyEvent, FromContext, Receipt, State},
+    manager::{EventBusManager, EventBusManagerBuilder, bus, default_bus, init_from_env, publish},
+    runtime::{CircuitBreaker, Context, Middleware, Next, Subscription, trace_id},
 };
 #[cfg(feature = "redis")]
 #[doc(inline)]
@@ -76,11 +68,9 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        declared::event::EventEntry,
-        declared::location::Location,
-        dispatch::subscriber::{Options, StaticTopic, Subscriber, SubscriberEntry},
-        dispatch::{FromEnvelope, HandlerResult, IntoHandlerResult, Retry, retry_if},
-        extract::{Extractor, extractor},
+        declared::{EventEntry, Location, Options, Retry, StaticTopic},
+        dispatch::{HandlerResult, IntoHandlerResult, Subscriber, SubscriberEntry, retry_if},
+        extract::{Extractor, FromEnvelope, extractor},
     };
 
     /// What a subscriber can take by value.

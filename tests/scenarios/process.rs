@@ -54,8 +54,8 @@ async fn the_environment_bounds_chains_of_events() {
 async fn a_misspelt_variable_is_warned_of_with_the_nearest_that_exists() {
     let run = shop(&[("EVENT_DOMAIN_PREFTCH", "8"), ("EVENT_MAXHOPS", "8")]).await;
     for warning in [
-        " WARN aury_events::builder: `EVENT_DOMAIN_PREFTCH` sets nothing; did you mean `EVENT_DOMAIN_PREFETCH`?\n",
-        " WARN aury_events::builder: `EVENT_MAXHOPS` sets nothing; did you mean `EVENT_MAX_HOPS`?\n",
+        " WARN aury_events::manager::builder: `EVENT_DOMAIN_PREFTCH` sets nothing; did you mean `EVENT_DOMAIN_PREFETCH`?\n",
+        " WARN aury_events::manager::builder: `EVENT_MAXHOPS` sets nothing; did you mean `EVENT_MAX_HOPS`?\n",
     ] {
         assert!(run.stderr.contains(warning), "{}", run.stderr);
     }
@@ -66,8 +66,8 @@ async fn a_misspelt_variable_is_warned_of_with_the_nearest_that_exists() {
 async fn a_selection_that_matches_no_subscriber_is_warned_of() {
     let run = shop(&[("EVENT_SUBSCRIBERS", "handlers::stok::*")]).await;
     for warning in [
-        " WARN aury_events::startup: no subscriber has an id that matches glob=\"handlers::stok::*\"\n",
-        " WARN aury_events::startup: none of the subscribers is selected to run in this process linked=4\n",
+        " WARN aury_events::manager::startup: no subscriber has an id that matches glob=\"handlers::stok::*\"\n",
+        " WARN aury_events::manager::startup: none of the subscribers is selected to run in this process linked=4\n",
     ] {
         assert!(run.stderr.contains(warning), "{}", run.stderr);
     }

@@ -27,9 +27,9 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
     let topic = subscriber.topic();
     let options = subscriber.options();
     let input = subscriber.input();
-    let (taken, entry) = match subscriber.batch {
-        None => (quote!(Self::Input), quote!(of)),
-        Some(_) => (quote!(::std::vec::Vec<Self::Input>), quote!(of_batches)),
+    let taken = match subscriber.batch {
+        None => quote!(Self::Input),
+        Some(_) => quote!(::std::vec::Vec<Self::Input>),
     };
     let needs = subscriber.needs();
     let accepts = subscriber.accepts();
@@ -56,7 +56,7 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
             }
 
             #krate::__private::inventory::submit! {
-                #krate::__private::SubscriberEntry::#entry::<__AurySubscriber>()
+                #krate::__private::SubscriberEntry::of::<__AurySubscriber>()
             }
         };
     }

@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use aury_events_backends::{BackendError, DeadLetter, DeadLetterReader};
 
-use crate::{
-    bus::EventBus,
-    error::{BackendFailure, Error},
-};
+use super::EventBus;
+use crate::error::{BackendFailure, Error};
 
 /// The dead letters of a bus, the oldest first: events that a subscriber of this service could not handle, kept with
 /// the reason until they are replayed or purged. Got by [`EventBus::dead_letters`].
@@ -44,7 +42,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub(crate) fn new(bus: EventBus) -> Self {
+    pub(super) fn new(bus: EventBus) -> Self {
         Self { bus, subscriber: None, reader: None, page: Vec::new().into_iter() }
     }
 

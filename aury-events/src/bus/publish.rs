@@ -7,11 +7,11 @@ use aury_events_backends::{
     envelope::{Cause, SharedStr},
 };
 
+use super::EventBus;
 use crate::{
-    bus::{EventBus, name_of},
-    declared::event::Event,
+    declared::{Event, name_of},
     error::PublishError,
-    runtime::context::{Context, Current},
+    runtime::{Context, Current},
 };
 
 /// An event about to be published, with what goes along: made by [`EventBus::event`].
@@ -26,7 +26,7 @@ pub struct Publish<'a, E> {
 }
 
 impl<'a, E: Event> Publish<'a, E> {
-    pub(crate) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
+    pub(super) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
         Self { bus, event, cause: None, key: None, headers: Vec::new(), delay: None }
     }
 
@@ -68,7 +68,7 @@ impl<'a, E: Event> Publish<'a, E> {
     pub async fn publish(self) -> Result<EventId, PublishError> {
         let Self { bus, event, cause, key, headers, delay } = self;
         if delay.is_some() && !bus.backend().capabilities().delay {
-            return Err(PublishError::no_delay(bus.name(), bus.backend_name()));
+            return Err(PublishError::no_delay(bus.name(), bus.core().backend_name()));
         }
         let cause = cause.or_else(Current::cause);
         check_hops::<E>(bus, cause.as_ref())?;
@@ -99,14 +99,15 @@ impl<E: Event> fmt::Debug for Publish<'_, E> {
 
 /// The guard against subscribers that feed each other for ever: an event may be one too many in its chain.
 #[inline]
-pub(crate) fn check_hops<E: Event>(
+pub(super) fn check_hops<E: Event>(
     bus: &EventBus,
     cause: Option<&Cause>,
 ) -> Result<(), PublishError> {
-    let max_hops = bus.manager().max_hops();
+    let max_hops = bus.handle.max_hops;
     match cause.map(Cause::hops_on) {
         Some(hops) if hops > max_hops => {
-            Err(PublishError::event_loop(name_of::<E>(), hops, max_hops))
+            let subscriber = Current::subscriber();
+            Err(PublishError::event_loop(name_of::<E>(), subscriber.as_deref(), hops, max_hops))
         }
         _ => Ok(()),
     }
@@ -119,12 +120,12 @@ fn origin_of(cause: Option<&Cause>) -> Origin {
 
 /// Puts an event into its envelope, as one that is published now.
 #[inline]
-pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
-    let envelope = if bus.is_remote() {
+pub(super) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
+    let envelope = if bus.core().is_remote() {
         Envelope::new(metadata_of(bus, &*event, cause), Payload::Typed(E::into_payload(event)))
     } else {
         // The key stays in the event, where subscribers in this process see it.
-        let (source, payload) = (bus.manager().source(), Payload::Typed(E::into_payload(event)));
+        let (source, payload) = (bus.handle.source, Payload::Typed(E::into_payload(event)));
         Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
     };
     Outgoing { envelope, origin: origin_of(cause), delay: None }
@@ -132,7 +133,7 @@ pub(crate) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&C
 
 /// The metadata of an event published now, with its key.
 fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Metadata {
-    let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.manager().source(), cause);
+    let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.handle.source, cause);
     match event.key() {
         Some(key) => metadata.with_key(&*key),
         None => metadata,
@@ -141,7 +142,7 @@ fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Me
 
 /// Hands an event to the bus's backend, at once: what is left to be awaited holds the outcome, not the event.
 #[inline]
-pub(crate) fn send(
+pub(super) fn send(
     bus: &EventBus,
     outgoing: Outgoing,
 ) -> impl Future<Output = Result<EventId, PublishError>> + Send {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::DEFAULT_BUS;
+use crate::declared::DEFAULT_BUS;
 
 /// Where the settings of a bus come from.
 #[derive(Debug, Clone)]

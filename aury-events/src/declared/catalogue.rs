@@ -1,9 +1,6 @@
 //! What a program declares: its events and its subscribers.
 
-use crate::{
-    declared::event::EventEntry, declared::location::Location,
-    dispatch::subscriber::SubscriberEntry,
-};
+use super::{EventEntry, Location, SubscriberDeclaration};
 
 /// The events and subscribers that are linked into the program.
 #[derive(Debug, Clone)]
@@ -48,7 +45,7 @@ pub struct SubscriberInfo {
 }
 
 impl Catalogue {
-    pub(crate) fn of(subscribers: &[&'static SubscriberEntry]) -> Self {
+    pub(crate) fn of(subscribers: &[&'static SubscriberDeclaration]) -> Self {
         let events = EventEntry::all().into_iter().map(|entry| EventInfo {
             name: entry.name,
             version: entry.version,

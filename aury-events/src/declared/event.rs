@@ -8,8 +8,6 @@ use aury_events_backends::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::declared::location::Location;
-
 /// A fact that happened, immutable, with a name by which subscribers find it.
 ///
 /// Derive it:
@@ -44,7 +42,7 @@ pub trait Event: EventData + Send + Sync + 'static {
     const VERSION: u32 = 1;
 
     /// The bus on which it is published and subscribed to, unless said otherwise there.
-    const BUS: &'static str = crate::DEFAULT_BUS;
+    const BUS: &'static str = super::DEFAULT_BUS;
 
     /// The name, on a value.
     fn event_name(&self) -> &'static str {
@@ -125,103 +123,5 @@ impl<E: Event> IntoEvent for Arc<E> {
 
     fn into_event(self) -> Arc<E> {
         self
-    }
-}
-
-/// What can be an event's key, marked by `#[event(key)]`.
-///
-/// Implemented for strings, integers and options of them; for a type of your own it is one line:
-///
-/// ```
-/// use aury_events::EventKey;
-/// use std::borrow::Cow;
-///
-/// struct OrderId(String);
-///
-/// impl EventKey for OrderId {
-///     fn event_key(&self) -> Option<Cow<'_, str>> {
-///         Some(Cow::Borrowed(&self.0))
-///     }
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an event's key",
-    label = "`#[event(key)]` takes a string, an integer, or an option of one",
-    note = "implement `aury_events::EventKey` for a type of your own"
-)]
-pub trait EventKey {
-    /// The key; `None` for an event that belongs to no others.
-    fn event_key(&self) -> Option<Cow<'_, str>>;
-}
-
-impl EventKey for str {
-    fn event_key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self))
-    }
-}
-
-impl EventKey for String {
-    fn event_key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self))
-    }
-}
-
-impl<T: EventKey + ToOwned + ?Sized> EventKey for Cow<'_, T> {
-    fn event_key(&self) -> Option<Cow<'_, str>> {
-        (**self).event_key()
-    }
-}
-
-impl<T: EventKey> EventKey for Option<T> {
-    fn event_key(&self) -> Option<Cow<'_, str>> {
-        self.as_ref()?.event_key()
-    }
-}
-
-macro_rules! key_behind_pointer {
-    ($($pointer:ty),*) => {$(
-        impl<T: EventKey + ?Sized> EventKey for $pointer {
-            fn event_key(&self) -> Option<Cow<'_, str>> {
-                (**self).event_key()
-            }
-        }
-    )*};
-}
-key_behind_pointer!(&T, Box<T>, Arc<T>);
-
-macro_rules! key_by_display {
-    ($($printed:ty),*) => {$(
-        impl EventKey for $printed {
-            fn event_key(&self) -> Option<Cow<'_, str>> {
-                Some(Cow::Owned(self.to_string()))
-            }
-        }
-    )*};
-}
-key_by_display!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, char, bool);
-
-/// The link-time entry of an event type.
-#[derive(Debug)]
-pub struct EventEntry {
-    pub(crate) name: &'static str,
-    pub(crate) version: u32,
-    pub(crate) bus: &'static str,
-    pub(crate) type_path: &'static str,
-    pub(crate) location: Location,
-}
-
-inventory::collect!(EventEntry);
-
-impl EventEntry {
-    /// The entry of `E`, as the derive submits it.
-    pub const fn of<E: Event>(location: Location, type_path: &'static str) -> Self {
-        Self { name: E::NAME, version: E::VERSION, bus: E::BUS, type_path, location }
-    }
-
-    /// All event types that are linked into the program, by name.
-    pub(crate) fn all() -> Vec<&'static Self> {
-        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().collect();
-        all.sort_unstable_by_key(|entry| (entry.name, entry.type_path));
-        all
     }
 }

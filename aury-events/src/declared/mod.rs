@@ -1,5 +1,28 @@
-//! What is declared at link time: events, subscribers, and where they stand.
+//! What is declared at link time: event types, subscribers with their options, and where they stand.
 
-pub(crate) mod catalogue;
-pub(crate) mod event;
-pub(crate) mod location;
+mod catalogue;
+mod entry;
+mod event;
+mod key;
+mod location;
+mod names;
+mod options;
+mod retry;
+mod state;
+mod topic;
+
+pub use self::{
+    catalogue::{Catalogue, EventInfo, SubscriberInfo},
+    entry::EventEntry,
+    event::{Event, EventData, IntoEvent},
+    key::EventKey,
+    location::Location,
+    names::DEFAULT_BUS,
+    options::Options,
+    retry::Retry,
+    state::Needs,
+    topic::StaticTopic,
+};
+pub(crate) use self::{
+    entry::SubscriberDeclaration, names::name_of, options::Batch, state::StateKey,
+};

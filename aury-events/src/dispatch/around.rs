@@ -17,12 +17,9 @@ use super::{
     panic,
 };
 use crate::{
-    dispatch::subscriber::Options,
+    declared::Options,
     error::BoxError,
-    runtime::circuit_breaker::{Breaker, Sign},
-    runtime::context::Context,
-    runtime::middleware::{Middleware, Next},
-    runtime::subscription::SubscriptionInfo,
+    runtime::{Breaker, Context, Middleware, Next, Sign, SubscriptionInfo},
 };
 
 /// What is around the handler of a subscription.
@@ -36,7 +33,7 @@ pub(super) struct Around<'a> {
 impl<'a> Around<'a> {
     /// `None` when there is nothing around it.
     pub(super) fn of(info: &'a SubscriptionInfo, options: &Options) -> Option<Self> {
-        let middleware = info.bus().manager().middleware();
+        let middleware = &*info.core().middleware;
         let is_idempotent = options.idempotent;
         let breaker = info.breaker();
         let is_some = is_idempotent || breaker.is_some() || !middleware.is_empty();
@@ -74,7 +71,10 @@ impl<'a> Around<'a> {
         &self,
         mut handling: BoxFuture<'_, Result<(), Failed>>,
     ) -> Result<Done, Failed> {
-        let context = Context::current().expect("an event is being handled");
+        let Some(context) = Context::current() else {
+            // The application has let go of the buses, and this task is about to be aborted.
+            return std::future::pending().await;
+        };
         let handling = async {
             // For the middleware, too, a panic of the handler is an error.
             let handling = panic::catch_in(handling.as_mut());
@@ -84,10 +84,9 @@ impl<'a> Around<'a> {
             }
         };
         if self.is_idempotent {
-            let manager = context.manager();
-            let (service, subscriber) = (manager.service(), self.info.id());
-            let key = IdempotencyKey::new(service, subscriber, context.metadata());
-            once(&key, manager.idempotency(), self.info.claims(), handling).await
+            let core = self.info.core();
+            let key = IdempotencyKey::new(&core.service, self.info.id(), context.metadata());
+            once(&key, &*core.idempotency, self.info.claims(), handling).await
         } else {
             handling.await?;
             Ok(Done::Handled)

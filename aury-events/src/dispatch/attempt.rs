@@ -5,7 +5,8 @@ use std::time::Duration;
 use aury_events_backends::{DeadLetterReason, Delivery};
 use tokio::time;
 
-use super::handler::{FromEnvelope, Handler, HandlerError, HandlerResult};
+use super::handler::{Handler, HandlerError, HandlerResult};
+use crate::extract::FromEnvelope;
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -39,18 +40,15 @@ pub(super) fn input<I: FromEnvelope>(
 }
 
 /// Calls the handler, for as long as it may take.
-pub(super) async fn call<H: Handler>(handler: &H, input: H::Input) -> Result<(), Failed> {
+pub(super) async fn call<H: Handler>(handler: &H, taken: H::Taken) -> Result<(), Failed> {
     match H::OPTIONS.timeout {
-        None => Ok(handler.call(input).await?),
-        Some(limit) => in_time(limit, handler.call(input)).await,
+        None => Ok(handler.call(taken).await?),
+        Some(limit) => in_time(limit, handler.call(taken)).await,
     }
 }
 
 /// Waits for a handler, that long.
-pub(super) async fn in_time(
-    limit: Duration,
-    call: impl Future<Output = HandlerResult>,
-) -> Result<(), Failed> {
+async fn in_time(limit: Duration, call: impl Future<Output = HandlerResult>) -> Result<(), Failed> {
     match time::timeout(limit, call).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(DeadLetterReason::TimedOut(limit).into()),

@@ -5,7 +5,9 @@
 
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use aury_events_backends::{BackendError, Consumer, DeadLetterReason, Delivery, Settlement};
+use aury_events_backends::{
+    BackendError, BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement,
+};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinSet,
@@ -13,58 +15,50 @@ use tokio::{
 };
 
 use super::{
-    SHORT_WAIT,
+    SHORT_WAIT, all_of,
     around::Around,
     attempt::{self, Failed},
-    handler::{FromEnvelope, HandlerResult},
-    panic, report,
+    handler::{Handler, Taken},
+    panic,
+    report::{report, warn_unsettled},
     retry::{self, Verdict},
     source::{Alone, Source},
-    warn_unsettled,
 };
 use crate::{
-    dispatch::subscriber::{Batch, Options},
-    runtime::context::Current,
-    runtime::subscription::SubscriptionInfo,
+    declared::{Batch, Options},
+    extract::FromEnvelope,
+    runtime::{Current, SubscriptionInfo},
 };
 
-/// What is called for each batch of a subscription.
-pub(crate) trait BatchHandler: Send + Sync + 'static {
-    /// How its deliveries are treated.
-    const OPTIONS: Options;
-
-    /// What it takes many of.
-    type Input: FromEnvelope;
-
-    /// Whether it wants this event.
-    fn accepts(&self, input: &Self::Input) -> bool;
-
-    /// Handles them; there is at least one.
-    fn call(&self, inputs: Vec<Self::Input>) -> impl Future<Output = HandlerResult> + Send;
-}
-
-/// Serves a subscription until its consumer ends, batch by batch.
-pub(crate) async fn run<H: BatchHandler>(
-    handler: H,
-    batch: Batch,
-    consumer: Box<dyn Consumer>,
-    info: Arc<SubscriptionInfo>,
-) {
-    let loops = H::OPTIONS.concurrency;
-    let (handler, source) = (Arc::new(handler), Arc::new(Mutex::new(Alone(consumer))));
-    // Dropped with this future, it takes the loops along.
-    let mut running = JoinSet::new();
-    for _ in 0..loops {
-        let (handler, source) = (Arc::clone(&handler), Arc::clone(&source));
-        let draining = info.bus().manager().draining();
-        let gatherer = Gatherer { source, batch, draining };
-        let info = Arc::clone(&info);
-        running.spawn(Current::scope(Arc::clone(&info), async move {
-            serve(&*handler, gatherer, &info).await;
-        }));
+/// A batch at a time.
+impl<I: Send + 'static> Taken<I> for Vec<I> {
+    fn serve<H: Handler<Input = I, Taken = Self>>(
+        handler: H,
+        consumer: Box<dyn Consumer>,
+        info: Arc<SubscriptionInfo>,
+    ) -> BoxFuture<'static, ()>
+    where
+        I: FromEnvelope,
+    {
+        let batch = H::OPTIONS.batch.expect("the macro writes the two together");
+        let (handler, source) = (Arc::new(handler), Arc::new(Mutex::new(Alone(consumer))));
+        let serve = |_| -> BoxFuture<'static, ()> {
+            let (handler, source, info) =
+                (Arc::clone(&handler), Arc::clone(&source), Arc::clone(&info));
+            let draining = info.core().draining();
+            let gatherer = Gatherer { source, batch, draining };
+            Box::pin(Current::scope(Arc::clone(&info), async move {
+                serve(&*handler, gatherer, &info).await;
+            }))
+        };
+        all_of((0..H::OPTIONS.concurrency).map(serve).collect())
     }
-    while running.join_next().await.is_some() {}
 }
+
+/// A handler that takes batches.
+trait BatchHandler: Handler<Taken = Vec<<Self as Handler>::Input>> {}
+
+impl<H: Handler<Taken = Vec<<H as Handler>::Input>>> BatchHandler for H {}
 
 /// Where a loop gets its batches from.
 struct Gatherer {
@@ -118,7 +112,7 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
             };
             let lead = deliveries.remove(leading);
             Current::begin(lead);
-            let handling = call(handler, inputs);
+            let handling = attempt::call(handler, inputs);
             let handled = match &around {
                 None => panic::catch_in(pin!(handling)).await,
                 Some(around) => around.call(Box::pin(handling)).await,
@@ -128,6 +122,7 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
                 settling.extend(deliveries.drain(..).map(|delivery| (delivery, Settlement::Ack)));
                 break;
             };
+            info.core().stop_if_abandoned().await;
             match after_failure(failed, &deliveries, &options, info) {
                 Next::Again { after } => {
                     time::sleep(after).await;
@@ -174,13 +169,6 @@ fn take<H: BatchHandler>(
 fn leading(deliveries: &[Delivery]) -> Option<usize> {
     let hops = |at: &usize| std::cmp::Reverse(deliveries[*at].metadata().hops());
     (0..deliveries.len()).min_by_key(hops)
-}
-
-async fn call<H: BatchHandler>(handler: &H, inputs: Vec<H::Input>) -> Result<(), Failed> {
-    match H::OPTIONS.timeout {
-        None => Ok(handler.call(inputs).await?),
-        Some(limit) => attempt::in_time(limit, handler.call(inputs)).await,
-    }
 }
 
 /// What comes after a call that failed.

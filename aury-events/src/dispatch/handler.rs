@@ -2,15 +2,9 @@
 
 use std::sync::Arc;
 
-use aury_events_backends::{Envelope, envelope::DecodeError};
+use aury_events_backends::{BoxFuture, Consumer};
 
-use crate::{
-    DEFAULT_BUS,
-    declared::event::Event,
-    dispatch::subscriber::{Options, StaticTopic},
-    error::BoxError,
-    extract::any_event::AnyEvent,
-};
+use crate::{declared::Options, error::BoxError, extract::FromEnvelope, runtime::SubscriptionInfo};
 
 /// What handling an event came to.
 pub type HandlerResult = Result<(), HandlerError>;
@@ -40,61 +34,46 @@ where
     result.into_handler_result().map_err(|error| HandlerError { is_final, ..error })
 }
 
-/// What is called for each delivery of a subscription.
+/// What is called for the deliveries of a subscription.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// How its deliveries are treated.
     const OPTIONS: Options;
 
-    /// What it takes.
+    /// What a delivery is decoded to.
     type Input: FromEnvelope;
+
+    /// What it takes at a time: one [`Input`](Self::Input), or a `Vec` of them.
+    type Taken: Taken<Self::Input>;
 
     /// Whether it wants this event.
     fn accepts(&self, input: &Self::Input) -> bool;
 
-    /// Handles it.
-    fn call(&self, input: Self::Input) -> impl Future<Output = HandlerResult> + Send;
-}
+    /// Handles what it takes.
+    fn call(&self, taken: Self::Taken) -> impl Future<Output = HandlerResult> + Send;
 
-/// What a handler's first parameter can be made of.
-pub trait FromEnvelope: Send + Sync + Sized {
-    /// The bus on which it is listened for, unless the subscriber says otherwise.
-    const BUS: &'static str;
-    /// What is listened to for it, unless the subscriber says otherwise.
-    const TOPIC: StaticTopic;
-
-    /// Takes it out of an envelope.
-    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError>;
-
-    /// The key that the event's type gives it.
-    fn key(_envelope: &Envelope) -> Option<Arc<str>> {
-        None
+    /// Serves a subscription until its consumer ends.
+    fn serve(
+        self,
+        consumer: Box<dyn Consumer>,
+        info: Arc<SubscriptionInfo>,
+    ) -> BoxFuture<'static, ()>
+    where
+        Self: Sized,
+    {
+        Self::Taken::serve(self, consumer, info)
     }
 }
 
-// Recommended on purpose: the macro mentions an event's type here alone, and the compiler then says that `E` is not an
-// event, instead of something about `Arc<E>`.
-impl<E: Event> FromEnvelope for Arc<E> {
-    const BUS: &'static str = E::BUS;
-    const TOPIC: StaticTopic = StaticTopic::event::<E>();
-
-    #[inline]
-    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError> {
-        E::decode(envelope.payload())
-    }
-
-    fn key(envelope: &Envelope) -> Option<Arc<str>> {
-        let event = Self::from_envelope(envelope).ok()?;
-        event.key().map(|key| Arc::from(&*key))
-    }
-}
-
-impl FromEnvelope for AnyEvent {
-    const BUS: &'static str = DEFAULT_BUS;
-    const TOPIC: StaticTopic = StaticTopic::pattern("#");
-
-    fn from_envelope(envelope: &Envelope) -> Result<Self, DecodeError> {
-        Ok(Self::new(envelope.clone()))
-    }
+/// What a handler over `I` takes at a time, which decides how its subscription is served.
+pub(crate) trait Taken<I>: Send + Sized {
+    /// Serves a subscription until its consumer ends.
+    fn serve<H: Handler<Input = I, Taken = Self>>(
+        handler: H,
+        consumer: Box<dyn Consumer>,
+        info: Arc<SubscriptionInfo>,
+    ) -> BoxFuture<'static, ()>
+    where
+        I: FromEnvelope;
 }
 
 /// What a subscriber may return: nothing, or a `Result<(), E>` whose error fits into a boxed one.

@@ -13,10 +13,8 @@ use std::{
 use aury_events_backends::{Consumer, Delivery};
 use tokio::sync::Semaphore;
 
-use super::{
-    handler::FromEnvelope,
-    source::{Alone, Source},
-};
+use super::source::{Alone, Source};
+use crate::extract::FromEnvelope;
 
 /// How many deliveries may be parked for each loop.
 const PARKED: usize = 16;

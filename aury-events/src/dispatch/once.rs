@@ -3,62 +3,18 @@
 //! Of two copies that are there at the same time, the second waits for the outcome of the first, and is skipped only if
 //! that is success.
 
-use std::{
-    collections::HashSet,
-    pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use aury_events_backends::{
     BackendError, DeadLetterReason,
     idempotency::{IdempotencyKey, IdempotencyStore},
 };
-use tokio::sync::Notify;
 
 use super::attempt::Failed;
-use crate::error::failure::Failure;
+use crate::{error::Failure, runtime::Claims};
 
 /// When an event is tried again of which it could not be told whether it was handled.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-
-/// What an idempotent subscription is handling now.
-#[derive(Debug, Default)]
-pub(crate) struct Claims {
-    held: Mutex<HashSet<IdempotencyKey>>,
-    released: Notify,
-}
-
-/// One event, while it is being handled.
-struct Claim<'a> {
-    claims: &'a Claims,
-    key: &'a IdempotencyKey,
-}
-
-impl Claims {
-    fn held(&self) -> MutexGuard<'_, HashSet<IdempotencyKey>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until nobody else handles the event.
-    async fn claim<'a>(&'a self, key: &'a IdempotencyKey) -> Claim<'a> {
-        loop {
-            let mut released = pin!(self.released.notified());
-            released.as_mut().enable();
-            if self.held().insert(key.clone()) {
-                return Claim { claims: self, key };
-            }
-            released.await;
-        }
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.claims.held().remove(self.key);
-        self.claims.released.notify_waiters();
-    }
-}
 
 /// What has become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use crate::error::BoxError;
+use super::BoxError;
 
 /// An error with which a handler says what is to become of the event, in place of what the subscriber's `retry` says.
 ///

@@ -8,7 +8,7 @@ use aury_events_backends::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::declared::event::Event;
+use crate::declared::Event;
 
 /// An event of whichever type, as a subscriber with a `pattern` receives it.
 ///

@@ -6,11 +6,11 @@ use aury_events_backends::{
     BackendError, DeadLetterReason, Delivery, EventId, MaybeReady, Settle, Settlement,
 };
 
+use super::FromContext;
 use crate::{
+    declared::Needs,
     error::{BackendFailure, BoxError},
-    extract::{FromContext, Needs},
-    runtime::context::{Context, Current},
-    runtime::subscription::SubscriptionInfo,
+    runtime::{Context, Current, SubscriptionInfo},
 };
 
 /// The delivery of an event, which the subscriber settles by itself: at once, or later and in another task.

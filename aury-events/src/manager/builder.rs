@@ -1,28 +1,25 @@
 //! How a manager is described and started.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aury_events_backends::{
     BackendFactory, BoxFuture, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
 };
 use once_cell::sync::Lazy;
 
+use super::{
+    EventBusManager,
+    startup::{self, Plan},
+};
 use crate::{
-    DEFAULT_BUS,
-    bus::BusCore,
     config::{
         BusConfig, ConfigProblem, Environment, SubscriberFilter, check_bus, check_service,
         check_source, check_subscribers,
     },
-    declared::catalogue::Catalogue,
-    dispatch::subscriber::SubscriberEntry,
-    error::{BackendFailure, Error},
-    extract::States,
-    manager::global,
-    manager::startup::{self, Plan, Problem, StartError},
-    manager::{EventBusManager, ManagerCore},
-    runtime::circuit_breaker::{Breakers, CircuitBreaker},
-    runtime::middleware::{Chain, Middleware},
+    declared::{Catalogue, DEFAULT_BUS},
+    dispatch::SubscriberEntry,
+    error::{BackendFailure, Problem, StartError},
+    runtime::{Breakers, BusCore, CircuitBreaker, Core, Handle, Middleware, States},
 };
 
 /// How many events may precede one in its chain, unless said otherwise.
@@ -32,12 +29,12 @@ const MAX_HOPS: u16 = 64;
 ///
 /// Made by [`EventBusManager::builder`]. Without further calls, it is a `default` bus inside the process with all
 /// subscribers that are linked into the program.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "nothing happens until `start` or `init` is called and awaited"]
 pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
-    middleware: Chain,
+    middleware: Vec<Arc<dyn Middleware>>,
     breakers: Breakers,
     breaker_problems: Vec<ConfigProblem>,
     idempotency: Option<Box<dyn IdempotencyStore>>,
@@ -46,6 +43,27 @@ pub struct EventBusManagerBuilder {
     max_hops: Option<u16>,
     subscribers: Option<String>,
     from_env: bool,
+}
+
+impl EventBusManager {
+    /// Starts to describe a manager.
+    ///
+    /// ```standalone_crate
+    /// use aury_events::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), aury_events::Error> {
+    /// let events = EventBusManager::builder()
+    ///     .bus("domain", BusConfig::memory())
+    ///     .state("anything that subscribers take as State<&'static str>")
+    ///     .start()
+    ///     .await?;
+    /// assert_eq!(events.get_instance("domain")?.name(), "domain");
+    /// events.shutdown().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> EventBusManagerBuilder {
+        EventBusManagerBuilder::default()
+    }
 }
 
 impl EventBusManagerBuilder {
@@ -63,7 +81,7 @@ impl EventBusManagerBuilder {
 
     /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
-        self.middleware.add(middleware);
+        self.middleware.push(Arc::new(middleware));
         self
     }
 
@@ -145,25 +163,17 @@ impl EventBusManagerBuilder {
 
         let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
         let subscribers = startup::selected(&filter);
-        let plan = Plan { buses: &self.buses, subscribers: &subscribers, states: &self.states };
+        let declared: Vec<_> = subscribers.iter().map(|entry| &entry.declaration).collect();
+        let plan = Plan { buses: &self.buses, subscribers: &declared, states: &self.states };
         let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
         problems.extend(plan.problems());
         StartError::unless_none(problems)?;
         plan.warn_of_idle_buses();
 
-        let starting = Starting(Some(self.connect(service, Catalogue::of(&subscribers)).await?));
+        let starting = Starting(Some(self.connect(service, Catalogue::of(&declared)).await?));
         starting.subscribe(&subscribers).await?;
         startup::report(subscribers.len(), &filter);
         Ok(starting.done())
-    }
-
-    /// Starts the manager and makes it the process's own: that of [`aury_events::publish`](crate::publish).
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start); and when the process has its manager already.
-    pub async fn init(self) -> Result<EventBusManager, Error> {
-        global::init(self).await
     }
 
     /// Takes over what the environment says; gives what is wrong with it.
@@ -221,7 +231,7 @@ impl EventBusManagerBuilder {
             }
         }
         StartError::unless_none(problems)?;
-        Ok(EventBusManager::new(ManagerCore {
+        Ok(EventBusManager::new(Handle::new(|handle| Core {
             buses,
             service,
             source,
@@ -233,7 +243,20 @@ impl EventBusManagerBuilder {
             catalogue,
             is_draining: tokio::sync::watch::Sender::default(),
             is_shut_down: tokio::sync::Mutex::default(),
-        }))
+            handle,
+        })))
+    }
+}
+
+impl fmt::Debug for EventBusManagerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBusManagerBuilder")
+            .field("buses", &self.buses)
+            .field("states", &self.states)
+            .field("middleware", &self.middleware.len())
+            .field("service", &self.service)
+            .field("subscribers", &self.subscribers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,7 +269,7 @@ impl Starting {
         let mut problems = Vec::new();
         for entry in subscribers {
             let manager = self.0.as_ref().expect("it is taken at the end alone");
-            let bus = manager.get_instance(entry.bus).expect("the plan's buses exist");
+            let bus = manager.get_instance(entry.declaration.bus).expect("the plan's buses exist");
             if let Err(failure) = bus.start_linked(entry).await {
                 problems.push(Problem::Backend(failure));
             }
@@ -262,7 +285,7 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         if let Some(manager) = self.0.take() {
-            manager.abort();
+            manager.0.give_up();
         }
     }
 }

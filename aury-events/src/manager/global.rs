@@ -3,14 +3,12 @@
 use aury_events_backends::EventId;
 use once_cell::sync::OnceCell;
 
+use super::{EventBusManager, EventBusManagerBuilder};
 use crate::{
-    DEFAULT_BUS,
     bus::EventBus,
-    declared::event::{Event, IntoEvent},
+    declared::{DEFAULT_BUS, Event as _, IntoEvent},
     error::{Error, PublishError, UnknownBus},
-    manager::EventBusManager,
-    manager::builder::EventBusManagerBuilder,
-    runtime::context::Context,
+    runtime::Current,
 };
 
 static MANAGER: OnceCell<EventBusManager> = OnceCell::new();
@@ -32,27 +30,32 @@ pub async fn init_from_env() -> Result<EventBusManager, Error> {
     EventBusManager::builder().from_env().init().await
 }
 
-/// Starts a manager and makes it the process's own.
-pub(crate) async fn init(builder: EventBusManagerBuilder) -> Result<EventBusManager, Error> {
-    if MANAGER.get().is_some() {
-        return Err(Error::AlreadyInitialised);
+impl EventBusManagerBuilder {
+    /// Starts the manager and makes it the process's own: that of [`aury_events::publish`](crate::publish).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); and when the process has its manager already.
+    pub async fn init(self) -> Result<EventBusManager, Error> {
+        if MANAGER.get().is_some() {
+            return Err(Error::AlreadyInitialised);
+        }
+        let manager = self.start().await?;
+        if MANAGER.set(manager.clone()).is_err() {
+            // Another call was faster while this one connected.
+            manager.shutdown().await?;
+            return Err(Error::AlreadyInitialised);
+        }
+        Ok(manager)
     }
-    let manager = builder.start().await?;
-    if MANAGER.set(manager.clone()).is_err() {
-        // Another call was faster while this one connected.
-        manager.shutdown().await?;
-        return Err(Error::AlreadyInitialised);
-    }
-    Ok(manager)
 }
 
 /// The manager of the event that the current task handles, else that of the process.
 fn manager() -> Option<EventBusManager> {
-    Context::current().map(|context| context.manager().clone()).or_else(|| MANAGER.get().cloned())
-}
-
-fn bus_of<E: Event>() -> Result<EventBus, UnknownBus> {
-    bus(E::BUS)
+    match Current::core() {
+        Some(core) => core.handle().map(EventBusManager::new),
+        None => MANAGER.get().cloned(),
+    }
 }
 
 /// Publishes an event on the bus that its type names.
@@ -65,7 +68,7 @@ fn bus_of<E: Event>() -> Result<EventBus, UnknownBus> {
 ///
 /// See [`PublishError`].
 pub async fn publish<T: IntoEvent>(event: T) -> Result<EventId, PublishError> {
-    bus_of::<T::Event>()?.publish(event).await
+    bus(T::Event::BUS)?.publish(event).await
 }
 
 /// The bus of that name: in a subscriber, of the manager which runs it; elsewhere, of the process.

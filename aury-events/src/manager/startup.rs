@@ -1,223 +1,21 @@
 //! What is checked before anything starts.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use aury_events_backends::{BackendFactory, error::WithCauses};
+use aury_events_backends::BackendFactory;
 
 use crate::{
-    DEFAULT_BUS,
-    config::{BusConfig, ConfigProblem, SubscriberFilter, known_backends, nearest},
-    declared::event::EventEntry,
-    declared::location::Location,
-    dispatch::subscriber::SubscriberEntry,
-    error::{BackendFailure, quoted},
-    extract::{Needs, StateKey, States},
+    config::{BusConfig, SubscriberFilter},
+    declared::{DEFAULT_BUS, EventEntry, Needs, StateKey, SubscriberDeclaration},
+    dispatch::SubscriberEntry,
+    error::{Place, Problem},
+    runtime::States,
 };
-
-/// Why the buses did not start: every problem that was found, not only the first.
-pub struct StartError {
-    problems: Vec<Problem>,
-}
-
-impl StartError {
-    /// The error for these problems; `Ok` when there are none.
-    pub(crate) fn unless_none(problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
-    }
-
-    /// The problems.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.problems[..] {
-            [problem] => write!(f, "the event buses cannot start: {problem}"),
-            problems => {
-                write!(f, "the event buses cannot start, for {} reasons:", problems.len())?;
-                for (number, problem) in (1..).zip(problems) {
-                    write!(f, "\n  {number}. {problem}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl fmt::Debug for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-/// One reason for which the buses did not start. Its `Display` form says where, why, and what to do.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Problem {
-    /// A setting is wrong.
-    Config(ConfigProblem),
-    /// A bus's backend is not part of this build.
-    UnknownBackend {
-        /// The bus.
-        bus: String,
-        /// The name of the backend.
-        backend: String,
-    },
-    /// A subscriber listens on a bus that does not exist.
-    UnknownBus {
-        /// The subscriber.
-        subscriber: Place,
-        /// The bus that it listens on.
-        bus: &'static str,
-        /// The buses that there are.
-        known: Vec<String>,
-    },
-    /// A subscriber takes a state that nobody gave.
-    MissingState {
-        /// The subscriber.
-        subscriber: Place,
-        /// The type of the state.
-        state: &'static str,
-    },
-    /// Two values of one type were given as state.
-    RepeatedState {
-        /// The type.
-        state: &'static str,
-    },
-    /// A subscriber settles its events by itself, and has an option that says what becomes of them.
-    SettledTwice {
-        /// The subscriber.
-        subscriber: Place,
-        /// The option, or the second receipt.
-        option: &'static str,
-    },
-    /// Two event types have one name.
-    DuplicateEvent {
-        /// The name.
-        name: &'static str,
-        /// The types.
-        types: [Place; 2],
-    },
-    /// Two subscribers have one id.
-    DuplicateSubscriber {
-        /// The id.
-        id: &'static str,
-        /// The functions.
-        functions: [Place; 2],
-    },
-    /// A subscriber requires more than the backend of its bus promises.
-    Unsupported {
-        /// The subscriber.
-        subscriber: Place,
-        /// What it requires.
-        requirement: &'static str,
-        /// The bus.
-        bus: &'static str,
-        /// The backend of that bus.
-        backend: String,
-    },
-    /// A backend could not be reached, or a subscription could not be made.
-    Backend(BackendFailure),
-}
-
-/// Something declared in the source: its name and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The id of a subscriber, or the path of a type or function.
-    pub name: &'static str,
-    /// Where it is declared.
-    pub location: Location,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ({})", self.name, self.location)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(problem) => fmt::Display::fmt(problem, f),
-            Self::UnknownBackend { bus, backend } => {
-                write!(f, "the bus `{bus}` is to use the backend `{backend}`, ")?;
-                match feature_of(backend) {
-                    Some(feature) => write!(
-                        f,
-                        "which is not part of this build: enable the Cargo feature `{feature}` of aury-events"
-                    ),
-                    None => {
-                        let names = BackendFactory::names();
-                        f.write_str("which no linked crate registers; ")?;
-                        match nearest(backend, names.iter().copied().chain(known_backends())) {
-                            Some(meant) => write!(f, "did you mean `{meant}`?"),
-                            None => write!(
-                                f,
-                                "there is {}. A dependency is linked only when code names it: `use the_crate as _;`",
-                                quoted(names)
-                            ),
-                        }
-                    }
-                }
-            }
-            Self::UnknownBus { subscriber, bus, known } => write!(
-                f,
-                "the subscriber {subscriber} listens on the bus `{bus}`, but there is only {}: configure it by \
-                 `EVENT_{variable}_URL` or `EVENT_{variable}_BACKEND`, or in code by `.bus(\"{bus}\", …)`",
-                quoted(known),
-                variable = bus.to_ascii_uppercase(),
-            ),
-            Self::MissingState { subscriber, state } => write!(
-                f,
-                "the subscriber {subscriber} takes `State<{state}>`, but no such value was given: add `.state(value)` \
-                 to `EventBusManager::builder()`"
-            ),
-            Self::RepeatedState { state } => write!(
-                f,
-                "two values of the type `{state}` were given as state: a subscriber could not tell them apart, so \
-                 wrap one in a type of its own"
-            ),
-            Self::SettledTwice { subscriber, option } => write!(
-                f,
-                "the subscriber {subscriber} takes a `Receipt`, by which it says itself what becomes of an event, so \
-                 {option} does not go with it: leave one of them out"
-            ),
-            Self::DuplicateEvent { name, types: [first, second] } => write!(
-                f,
-                "two event types have the name `{name}`: {first} and {second}; rename one by \
-                 `#[event(name = \"…\")]`"
-            ),
-            Self::DuplicateSubscriber { id, functions: [first, second] } => write!(
-                f,
-                "two subscribers have the id `{id}`: {first} and {second}; rename one by `#[subscribe(name = \"…\")]`"
-            ),
-            Self::Unsupported { subscriber, requirement, bus, backend } => write!(
-                f,
-                "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
-                 does not offer that"
-            ),
-            Self::Backend(failure) => fmt::Display::fmt(&WithCauses(failure), f),
-        }
-    }
-}
-
-/// The Cargo feature that brings a backend of this project.
-fn feature_of(backend: &str) -> Option<&'static str> {
-    match backend {
-        "redis" | "redis-streams" => Some("redis"),
-        "rabbitmq" => Some("rabbitmq"),
-        _ => None,
-    }
-}
 
 /// What is about to start.
 pub(crate) struct Plan<'a> {
     pub(crate) buses: &'a BTreeMap<String, BusConfig>,
-    pub(crate) subscribers: &'a [&'static SubscriberEntry],
+    pub(crate) subscribers: &'a [&'static SubscriberDeclaration],
     pub(crate) states: &'a States,
 }
 
@@ -256,7 +54,7 @@ impl Plan<'_> {
         let events = EventEntry::all();
         for bus in self.buses.keys().filter(|bus| *bus != DEFAULT_BUS) {
             let is_used = events.iter().any(|entry| entry.bus == bus)
-                || SubscriberEntry::all().iter().any(|entry| entry.bus == bus);
+                || SubscriberEntry::declared().any(|entry| entry.bus == bus);
             if !is_used {
                 tracing::warn!(bus, "no event and no subscriber names this bus");
             }
@@ -271,7 +69,7 @@ impl Plan<'_> {
         })
     }
 
-    fn problems_of(&self, entry: &'static SubscriberEntry) -> Vec<Problem> {
+    fn problems_of(&self, entry: &'static SubscriberDeclaration) -> Vec<Problem> {
         let subscriber = || Place { name: entry.id, location: entry.location };
         let mut needs = Needs::default();
         (entry.needs)(&mut needs);
@@ -328,11 +126,13 @@ fn duplicate_events() -> Vec<Problem> {
 pub(crate) fn selected(filter: &SubscriberFilter) -> Vec<&'static SubscriberEntry> {
     let all = SubscriberEntry::all();
     for glob in filter.globs() {
-        if glob != "*" && !all.iter().any(|entry| SubscriberFilter::matches(glob, entry.id)) {
+        if glob != "*"
+            && !all.iter().any(|entry| SubscriberFilter::matches(glob, entry.declaration.id))
+        {
             tracing::warn!(glob, "no subscriber has an id that matches");
         }
     }
-    all.into_iter().filter(|entry| filter.selects(entry.id)).collect()
+    all.into_iter().filter(|entry| filter.selects(entry.declaration.id)).collect()
 }
 
 /// Logs how many subscribers there are; none at all is mostly a mistake, unless `none` was asked for.

@@ -1,106 +1,13 @@
 //! The event that is being handled.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use aury_events_backends::{
-    Delivery, Envelope, EventId, EventName, Metadata,
-    envelope::{Cause, TraceContext, TraceId},
+    Envelope, EventId, EventName, Metadata,
+    envelope::{TraceContext, TraceId},
 };
 
-use crate::{
-    bus::EventBus, declared::event::IntoEvent, error::PublishError, manager::EventBusManager,
-    runtime::subscription::SubscriptionInfo,
-};
-
-tokio::task_local! {
-    /// What the current task is handling.
-    static CURRENT: Current;
-}
-
-/// What a subscription's loop is handling, one delivery after the other.
-pub(crate) struct Current {
-    subscription: Arc<SubscriptionInfo>,
-    /// Borrowed for a moment only; no code of the application runs meanwhile.
-    delivery: RefCell<Option<Delivery>>,
-    /// Whether another delivery stands in for it, and the handler settles it.
-    is_taken: Cell<bool>,
-}
-
-impl Current {
-    /// Runs the loop of a subscription.
-    pub(crate) async fn scope<T>(
-        subscription: Arc<SubscriptionInfo>,
-        dispatch: impl Future<Output = T>,
-    ) -> T {
-        CURRENT
-            .scope(
-                Self { subscription, delivery: RefCell::default(), is_taken: Cell::default() },
-                dispatch,
-            )
-            .await
-    }
-
-    /// Makes it the delivery that the loop is handling.
-    #[inline]
-    pub(crate) fn begin(delivery: Delivery) {
-        CURRENT.with(|current| {
-            current.is_taken.set(false);
-            *current.delivery.borrow_mut() = Some(delivery);
-        });
-    }
-
-    /// Hands the delivery to the handler, and puts in its place what `stand_in` makes of its envelope and its attempt.
-    /// `None` when that has been done.
-    pub(crate) fn take(
-        stand_in: impl FnOnce(&Envelope, u32) -> Delivery,
-    ) -> Option<(Delivery, Arc<SubscriptionInfo>)> {
-        let take = |current: &Self| {
-            if current.is_taken.replace(true) {
-                return None;
-            }
-            let mut slot = current.delivery.borrow_mut();
-            let delivery = slot.as_mut()?;
-            let stand_in = stand_in(delivery.envelope(), delivery.attempt());
-            let taken = std::mem::replace(delivery, stand_in);
-            Some((taken, Arc::clone(&current.subscription)))
-        };
-        CURRENT.try_with(take).ok().flatten()
-    }
-
-    /// Whether the handler has taken the delivery that the loop was handling, and settles it.
-    pub(crate) fn is_taken() -> bool {
-        CURRENT.with(|current| current.is_taken.get())
-    }
-
-    /// What is read off the delivery that the current task handles, if it handles one.
-    #[inline]
-    fn read<T>(read: impl FnOnce(&Delivery, &Arc<SubscriptionInfo>) -> T) -> Option<T> {
-        let read = |current: &Self| {
-            let delivery = current.delivery.borrow();
-            delivery.as_ref().map(|delivery| read(delivery, &current.subscription))
-        };
-        CURRENT.try_with(read).ok().flatten()
-    }
-
-    /// What the event that the current task handles hands on to those published now; `None` outside of handlers.
-    #[inline]
-    pub(crate) fn cause() -> Option<Cause> {
-        Self::read(|delivery, _| delivery.metadata().as_cause())
-    }
-
-    /// Takes back the delivery that the loop was handling.
-    #[inline]
-    pub(crate) fn end() -> Delivery {
-        CURRENT
-            .with(|current| current.delivery.borrow_mut().take())
-            .expect("only the loop takes what it has put here")
-    }
-}
+use super::{Current, Handle, SubscriptionInfo};
 
 /// The event that is being handled: its metadata, the attempt, and the subscriber.
 ///
@@ -121,15 +28,20 @@ pub struct Context {
     envelope: Envelope,
     attempt: u32,
     subscription: Arc<SubscriptionInfo>,
+    /// Keeps the buses running.
+    handle: Arc<Handle>,
 }
 
 impl Context {
-    /// The context of the event that the current task handles, if it handles one.
+    /// The context of the event that the current task handles; `None` when it handles none, and when the buses have
+    /// been abandoned.
     pub(crate) fn current() -> Option<Self> {
-        Current::read(|delivery, subscription| {
+        let context = Current::read(|delivery, subscription| {
+            let handle = subscription.core().handle()?;
             let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
-            Self { envelope, attempt, subscription: Arc::clone(subscription) }
-        })
+            Some(Self { envelope, attempt, subscription: Arc::clone(subscription), handle })
+        });
+        context.flatten()
     }
 
     /// The id of the event.
@@ -182,30 +94,12 @@ impl Context {
         self.subscription.id()
     }
 
-    /// The bus on which the event came.
-    pub fn bus(&self) -> EventBus {
-        self.subscription.bus().clone()
+    pub(crate) fn subscription(&self) -> &SubscriptionInfo {
+        &self.subscription
     }
 
-    pub(crate) fn manager(&self) -> &EventBusManager {
-        self.subscription.bus().manager()
-    }
-
-    pub(crate) fn is_of(&self, subscription: &SubscriptionInfo) -> bool {
-        std::ptr::eq(&*self.subscription, subscription)
-    }
-
-    /// Publishes an event, caused by this one, on the bus that the event's type names.
-    ///
-    /// While the handler runs, [`aury_events::publish`](crate::publish) does the same; in a task that the handler has
-    /// spawned, only this one keeps the chain.
-    ///
-    /// # Errors
-    ///
-    /// See [`PublishError`].
-    pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
-        let bus = self.manager().bus_of::<T::Event>()?;
-        bus.event(event).caused_by(self).publish().await
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 }
 
@@ -225,5 +119,5 @@ impl fmt::Debug for Context {
 /// assert_eq!(aury_events::trace_id(), None);
 /// ```
 pub fn trace_id() -> Option<TraceId> {
-    Context::current().map(|context| context.trace().trace_id())
+    Current::read(|delivery, _| delivery.metadata().trace().trace_id())
 }

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use aury_events_backends::BoxFuture;
 
-use crate::{error::BoxError, runtime::context::Context};
+use super::Context;
+use crate::error::BoxError;
 
 /// Something done around every handler of a manager: to measure, to log, to refuse, to hold a lock.
 ///
@@ -127,25 +128,5 @@ impl fmt::Debug for Next<'_> {
             .field("context", &self.context)
             .field("further_middleware", &self.middleware.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The middleware of a manager, the outermost first.
-#[derive(Default)]
-pub(crate) struct Chain(Vec<Arc<dyn Middleware>>);
-
-impl Chain {
-    pub(crate) fn add(&mut self, middleware: impl Middleware) {
-        self.0.push(Arc::new(middleware));
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Arc<dyn Middleware>] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chain").field("len", &self.0.len()).finish()
     }
 }

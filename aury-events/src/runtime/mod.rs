@@ -1,6 +1,27 @@
-//! What runs: the event that is being handled, subscriptions, and what is around handlers.
+//! What runs: the buses of a manager, their subscriptions, and the event that a task is handling.
 
-pub(crate) mod circuit_breaker;
-pub(crate) mod context;
-pub(crate) mod middleware;
-pub(crate) mod subscription;
+mod bus;
+mod circuit_breaker;
+mod claims;
+mod context;
+mod core;
+mod current;
+mod middleware;
+mod states;
+mod subscription;
+
+pub(crate) use self::{
+    bus::{BusCore, Running},
+    circuit_breaker::{Breaker, Breakers, Guarded, Sign},
+    claims::Claims,
+    core::{Core, Handle},
+    current::Current,
+    states::States,
+    subscription::SubscriptionInfo,
+};
+pub use self::{
+    circuit_breaker::CircuitBreaker,
+    context::{Context, trace_id},
+    middleware::{Middleware, Next},
+    subscription::Subscription,
+};

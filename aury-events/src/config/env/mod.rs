@@ -21,7 +21,7 @@ use super::{
     BusConfig, ConfigProblem,
     setting::{Origin, Setting},
 };
-use crate::DEFAULT_BUS;
+use crate::declared::DEFAULT_BUS;
 
 /// What the environment says, as far as it can be understood.
 ///

@@ -1,0 +1,31 @@
+//! What the parameters of a subscriber need.
+
+use std::any::{TypeId, type_name};
+
+/// What the parameters of a subscriber need: checked at start-up, so that nothing is missing at the first event.
+#[derive(Debug, Default)]
+pub struct Needs {
+    pub(crate) states: Vec<StateKey>,
+    /// How many parameters settle the delivery.
+    pub(crate) receipts: usize,
+}
+
+impl Needs {
+    /// A [`State<T>`] has to be there.
+    pub fn state<T: Clone + Send + Sync + 'static>(&mut self) {
+        self.states.push(StateKey::of::<T>());
+    }
+}
+
+/// A type of state: its identity, and its name for messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StateKey {
+    pub(crate) id: TypeId,
+    pub(crate) name: &'static str,
+}
+
+impl StateKey {
+    pub(crate) fn of<T: 'static>() -> Self {
+        Self { id: TypeId::of::<T>(), name: type_name::<T>() }
+    }
+}

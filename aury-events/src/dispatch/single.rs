@@ -1,0 +1,143 @@
+//! Events that are handled one by one, by one loop or by several.
+
+use std::{pin::pin, sync::Arc};
+
+use aury_events_backends::{BoxFuture, Consumer, Delivery, Settlement};
+use tokio::time;
+
+use super::{
+    SHORT_WAIT, all_of,
+    around::Around,
+    attempt::{self, Failed},
+    handler::{Handler, Taken},
+    lanes::{InLanes, Lanes},
+    panic,
+    report::{report, warn_unsettled},
+    retry::{self, Verdict},
+    source::{Alone, Shared, Source},
+};
+use crate::{
+    declared::Options,
+    extract::FromEnvelope,
+    runtime::{Current, SubscriptionInfo},
+};
+
+/// How many deliveries a loop takes before it lets others have the thread: a queue that never runs empty would keep it
+/// for ever.
+const TURN: u32 = 64;
+
+/// An event at a time.
+impl<I: Send + 'static> Taken<I> for I {
+    /// The options are constants, and so is the way: what a subscriber does not ask for is not compiled for it.
+    fn serve<H: Handler<Input = I, Taken = Self>>(
+        handler: H,
+        consumer: Box<dyn Consumer>,
+        info: Arc<SubscriptionInfo>,
+    ) -> BoxFuture<'static, ()>
+    where
+        I: FromEnvelope,
+    {
+        if const { H::OPTIONS.concurrency == 1 } {
+            Box::pin(async move { serve(&handler, Alone(consumer), &info).await })
+        } else if const { H::OPTIONS.ordered } {
+            let lanes = Lanes::new(consumer, H::OPTIONS.concurrency);
+            serve_at_once(handler, info, || InLanes::<H::Input>::new(&lanes))
+        } else {
+            let shared = Shared::new(consumer);
+            serve_at_once(handler, info, || shared.clone())
+        }
+    }
+}
+
+/// A handler that takes one event at a time.
+trait Single: Handler<Taken = <Self as Handler>::Input> {}
+
+impl<H: Handler<Taken = <H as Handler>::Input>> Single for H {}
+
+/// Serves a subscription by several loops at a time, each with a source of its own.
+fn serve_at_once<H: Single, S: Source + 'static>(
+    handler: H,
+    info: Arc<SubscriptionInfo>,
+    source: impl Fn() -> S,
+) -> BoxFuture<'static, ()> {
+    let handler = Arc::new(handler);
+    let serve = |_| -> BoxFuture<'static, ()> {
+        let (handler, source, info) = (Arc::clone(&handler), source(), Arc::clone(&info));
+        Box::pin(async move { serve(&*handler, source, &info).await })
+    };
+    all_of((0..H::OPTIONS.concurrency).map(serve).collect())
+}
+
+/// Serves what a source gives, one delivery after the other.
+async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
+    let options = H::OPTIONS;
+    let around = Around::of(info, &options);
+    let dispatch = async {
+        let mut taken = 0;
+        while let Some(mut delivery) = source.next().await {
+            let settlement = loop {
+                // Decoding and the condition are code of the application, and may panic as a handler may.
+                let input =
+                    panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery));
+                Current::begin(delivery);
+                let handled = match input {
+                    Ok(Some(input)) => match &around {
+                        None => panic::catch_in(pin!(attempt::call(handler, input))).await,
+                        Some(around) => around.call(Box::pin(attempt::call(handler, input))).await,
+                    },
+                    not_called => {
+                        if let Some(around) = &around {
+                            around.pass();
+                        }
+                        // Its condition turns the event down, or there was none to be asked for.
+                        not_called.map(drop)
+                    }
+                };
+                delivery = Current::end();
+                let Err(failed) = handled else { break Settlement::Ack };
+                let failed = Box::pin(after_failure(failed, &mut delivery, &options, info));
+                if let Some(settlement) = failed.await {
+                    break settlement;
+                }
+            };
+            let settled = match delivery.settle(settlement).now() {
+                Ok(settled) => settled,
+                Err(pending) => pending.await,
+            };
+            if let Err(error) = settled {
+                warn_unsettled(info, &error);
+            }
+            taken = (taken + 1) % TURN;
+            if taken == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    Current::scope(Arc::clone(info), dispatch).await;
+}
+
+/// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,
+/// when the wait for it is over.
+async fn after_failure(
+    failed: Failed,
+    delivery: &mut Delivery,
+    options: &Options,
+    info: &SubscriptionInfo,
+) -> Option<Settlement> {
+    info.core().stop_if_abandoned().await;
+    let verdict = if Current::is_taken() {
+        Verdict::Taken
+    } else {
+        retry::judge(options.retry.as_ref(), delivery.attempt(), &failed)
+    };
+    report(delivery, info, &failed.reason, &verdict);
+    match verdict {
+        // Where order is kept, what comes later has to wait too.
+        Verdict::Retry { after } if after <= SHORT_WAIT || options.ordered => {
+            time::sleep(after).await;
+            delivery.count_attempt();
+            None
+        }
+        verdict => Some(verdict.settlement(failed.reason)),
+    }
+}

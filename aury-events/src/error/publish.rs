@@ -1,0 +1,114 @@
+//! An event that was not published.
+
+use std::{error::Error as StdError, fmt};
+
+use aury_events_backends::{BackendError, EventName};
+
+use super::{BackendFailure, UnknownBus};
+
+/// Why an event was not published.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The bus is shutting down or has been shut down.
+    Closed {
+        /// The bus.
+        bus: String,
+    },
+    /// The event's bus does not exist here.
+    UnknownBus(UnknownBus),
+    /// Subscribers feed each other: the event has more predecessors than `EVENT_MAX_HOPS` allows.
+    EventLoop {
+        /// The event that was not published.
+        event: EventName,
+        /// The subscriber that wanted to publish it.
+        subscriber: String,
+        /// How many events would have preceded it.
+        hops: u16,
+        /// How many may.
+        max_hops: u16,
+    },
+    /// It was to be published with a delay, which the bus's backend does not offer.
+    NoDelay {
+        /// The bus.
+        bus: String,
+        /// Its backend.
+        backend: String,
+    },
+    /// The backend could not take it.
+    Backend(BackendFailure),
+}
+
+impl PublishError {
+    #[cold]
+    pub(crate) fn event_loop(
+        event: EventName,
+        subscriber: Option<&str>,
+        hops: u16,
+        max_hops: u16,
+    ) -> Self {
+        let subscriber = subscriber.unwrap_or("(a task of its own)").to_owned();
+        Self::EventLoop { event, subscriber, hops, max_hops }
+    }
+
+    #[cold]
+    pub(crate) fn no_delay(bus: &str, backend: &str) -> Self {
+        Self::NoDelay { bus: bus.to_owned(), backend: backend.to_owned() }
+    }
+
+    #[cold]
+    pub(crate) fn from_backend(error: BackendError, bus: &str) -> Self {
+        if error.is_closed() {
+            Self::Closed { bus: bus.to_owned() }
+        } else {
+            Self::Backend(BackendFailure::new("publish", bus, error))
+        }
+    }
+
+    /// Whether the bus is shutting down or has been shut down.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether the loop guard stopped a chain of events.
+    pub fn is_event_loop(&self) -> bool {
+        matches!(self, Self::EventLoop { .. })
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed { bus } => {
+                write!(f, "the bus `{bus}` is shutting down and takes no more events")
+            }
+            Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
+            Self::EventLoop { event, subscriber, hops, max_hops } => write!(
+                f,
+                "event loop: `{event}`, published by the subscriber `{subscriber}`, has {hops} events before it in its \
+                 chain; EVENT_MAX_HOPS allows {max_hops}"
+            ),
+            Self::NoDelay { bus, backend } => write!(
+                f,
+                "the backend `{backend}` of the bus `{bus}` cannot publish with a delay: use `memory`, \
+                 `redis-streams` or `rabbitmq` for this bus, or wait before publishing"
+            ),
+            Self::Backend(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl StdError for PublishError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Backend(failure) => failure.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<UnknownBus> for PublishError {
+    fn from(unknown: UnknownBus) -> Self {
+        Self::UnknownBus(unknown)
+    }
+}

@@ -1,0 +1,111 @@
+//! What the current task is handling.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+use aury_events_backends::{Delivery, Envelope, envelope::Cause};
+
+use super::{Core, SubscriptionInfo};
+
+tokio::task_local! {
+    /// What the current task is handling.
+    static CURRENT: Current;
+}
+
+/// What a subscription's loop is handling, one delivery after the other.
+pub(crate) struct Current {
+    subscription: Arc<SubscriptionInfo>,
+    /// Borrowed for a moment only; no code of the application runs meanwhile.
+    delivery: RefCell<Option<Delivery>>,
+    /// Whether another delivery stands in for it, and the handler settles it.
+    is_taken: Cell<bool>,
+}
+
+impl Current {
+    /// Runs the loop of a subscription.
+    pub(crate) async fn scope<T>(
+        subscription: Arc<SubscriptionInfo>,
+        dispatch: impl Future<Output = T>,
+    ) -> T {
+        CURRENT
+            .scope(
+                Self { subscription, delivery: RefCell::default(), is_taken: Cell::default() },
+                dispatch,
+            )
+            .await
+    }
+
+    /// Makes it the delivery that the loop is handling.
+    #[inline]
+    pub(crate) fn begin(delivery: Delivery) {
+        CURRENT.with(|current| {
+            current.is_taken.set(false);
+            *current.delivery.borrow_mut() = Some(delivery);
+        });
+    }
+
+    /// Hands the delivery to the handler, and puts in its place what `stand_in` makes of its envelope and its attempt.
+    /// `None` when that has been done.
+    pub(crate) fn take(
+        stand_in: impl FnOnce(&Envelope, u32) -> Delivery,
+    ) -> Option<(Delivery, Arc<SubscriptionInfo>)> {
+        let take = |current: &Self| {
+            if current.is_taken.replace(true) {
+                return None;
+            }
+            let mut slot = current.delivery.borrow_mut();
+            let delivery = slot.as_mut()?;
+            let stand_in = stand_in(delivery.envelope(), delivery.attempt());
+            let taken = std::mem::replace(delivery, stand_in);
+            Some((taken, Arc::clone(&current.subscription)))
+        };
+        CURRENT.try_with(take).ok().flatten()
+    }
+
+    /// Whether the handler has taken the delivery that the loop was handling, and settles it.
+    pub(crate) fn is_taken() -> bool {
+        CURRENT.with(|current| current.is_taken.get())
+    }
+
+    /// What is read off the delivery that the current task handles, if it handles one.
+    #[inline]
+    pub(super) fn read<T>(read: impl FnOnce(&Delivery, &Arc<SubscriptionInfo>) -> T) -> Option<T> {
+        let read = |current: &Self| {
+            let delivery = current.delivery.borrow();
+            delivery.as_ref().map(|delivery| read(delivery, &current.subscription))
+        };
+        CURRENT.try_with(read).ok().flatten()
+    }
+
+    /// What the event that the current task handles hands on to those published now; `None` outside of handlers.
+    #[inline]
+    pub(crate) fn cause() -> Option<Cause> {
+        Self::read(|delivery, _| delivery.metadata().as_cause())
+    }
+
+    /// Whether the current task is the loop of that subscription.
+    pub(crate) fn is_of(subscription: &SubscriptionInfo) -> bool {
+        let is_it = |current: &Self| std::ptr::eq(&*current.subscription, subscription);
+        CURRENT.try_with(is_it).unwrap_or(false)
+    }
+
+    /// The id of the subscriber that the current task runs.
+    pub(crate) fn subscriber() -> Option<String> {
+        CURRENT.try_with(|current| current.subscription.id().to_owned()).ok()
+    }
+
+    /// The buses that the current task works for: `None` outside of handlers.
+    pub(crate) fn core() -> Option<Arc<Core>> {
+        CURRENT.try_with(|current| Arc::clone(current.subscription.core())).ok()
+    }
+
+    /// Takes back the delivery that the loop was handling.
+    #[inline]
+    pub(crate) fn end() -> Delivery {
+        CURRENT
+            .with(|current| current.delivery.borrow_mut().take())
+            .expect("only the loop takes what it has put here")
+    }
+}
