@@ -21,9 +21,11 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
+use super::readable::{Readable, ReadableRuntime, readable_runtime};
 use crate::{
     config::{BackendConfig, BusUrl},
     error::BackendError,
+    kit::background,
 };
 
 /// The longest that one attempt to connect may take, TLS and log-in included.
@@ -32,6 +34,10 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// How often peers show each other that they live, in seconds (AMQP 0-9-1 §4.2.7), unless the URL says otherwise. What
 /// is silent for twice as long is given up.
 const HEARTBEAT: u16 = 10;
+
+/// The longest frame, in bytes, unless the URL says otherwise or the broker wants shorter ones: RabbitMQ's default. The
+/// client library reserves 32 of them twice, so a broker that sets no limit must not decide it.
+const FRAME_MAX: u32 = 128 * 1024;
 
 /// How long a silent peer is probed, and how long sent data may stay unacknowledged, until the system gives the socket
 /// up.
@@ -74,6 +80,7 @@ impl Broker {
             uri.vhost = "/".to_owned();
         }
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         if uri.scheme == AMQPScheme::AMQPS {
             // An application that has chosen another provider keeps it.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -91,13 +98,16 @@ impl Broker {
     pub(super) async fn open(&self, purpose: &str) -> lapin::Result<Connected> {
         let socket = SocketSlot::default();
         let (slot, limit) = (socket.clone(), self.attempt);
-        let connect = move |uri: AMQPUri, runtime: TokioRuntime| {
-            let slot = slot.clone();
+        // Of its own: heartbeats go on while a handler blocks the application's runtime.
+        let handle = background()?;
+        let sockets = TokioRuntime::tokio_with_handle(handle.clone());
+        let connect = move |uri: AMQPUri, _: ReadableRuntime| {
+            let (slot, sockets) = (slot.clone(), sockets.clone());
             async move {
                 let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
                 let opening = async {
                     let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                    let stream = AsyncTcpStream::connect(&sockets, addresses).await?;
                     if let AsyncTcpStream::Plain(plain) = &stream {
                         let socket = SockRef::from(plain.get_ref());
                         set_up(&socket)?;
@@ -108,12 +118,14 @@ impl Broker {
                         AMQPScheme::AMQPS => stream.into_tls(host, TLSConfig::default()).await,
                     }
                 };
-                Ok(timeout(limit, opening).await.map_err(|elapsed| no_answer(elapsed, limit))??)
+                let opened: io::Result<_> =
+                    timeout(limit, opening).await.map_err(|elapsed| no_answer(elapsed, limit))?;
+                Ok(AsyncTcpStream::Plain(Readable::new(opened?)))
             }
         };
         let name = LongString::from(format!("{} ({purpose})", self.name));
         let properties = ConnectionProperties::default().with_connection_name(name);
-        let runtime = lapin::runtime::default_runtime()?;
+        let runtime = readable_runtime(handle);
         let connecting = Connection::connector(self.uri.clone(), runtime, connect, properties);
         match timeout(limit, connecting).await {
             Ok(outcome) => Ok(Connected { connection: outcome?, socket }),

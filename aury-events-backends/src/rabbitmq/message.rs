@@ -143,7 +143,10 @@ impl Messages {
             hint = hint.id(id.as_str());
         }
         if let Some(seconds) = properties.timestamp() {
-            hint = hint.time(UNIX_EPOCH + Duration::from_secs(*seconds));
+            // Anybody can write any number here.
+            if let Some(time) = UNIX_EPOCH.checked_add(Duration::from_secs(*seconds)) {
+                hint = hint.time(time);
+            }
         }
         if let Some(content_type) = properties.content_type() {
             hint = hint.content_type(content_type.as_str());
@@ -284,6 +287,7 @@ pub(super) fn passage(delivery: &Delivery) -> Passage {
 pub(super) fn epitaph(delivery: &Delivery) -> Epitaph {
     let headers = delivery.properties.headers().clone().unwrap_or_default();
     let millis = number(&headers, TIME).and_then(|millis| u64::try_from(millis).ok());
+    let time = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
     let attempts = number(&headers, ATTEMPTS).or_else(|| number(&headers, ATTEMPT));
     Epitaph {
         subscriber: text(&headers, SUBSCRIBER).map(str::to_owned),
@@ -292,8 +296,8 @@ pub(super) fn epitaph(delivery: &Delivery) -> Epitaph {
             None => reason_of_the_queue(&headers),
         },
         attempts: attempts.and_then(|it| u32::try_from(it).ok()).unwrap_or(1),
-        time: match millis {
-            Some(millis) => UNIX_EPOCH + Duration::from_millis(millis),
+        time: match time {
+            Some(time) => time,
             None => SystemTime::now(),
         },
     }

@@ -48,6 +48,7 @@ mod link;
 mod message;
 mod names;
 mod publisher;
+mod readable;
 mod session;
 mod subscription;
 mod subscriptions;
