@@ -18,12 +18,17 @@ mod process;
 mod proxy;
 mod python;
 mod rabbitmq;
+#[cfg(feature = "rabbitmq")]
+mod raw_amqp;
 mod redis;
 #[cfg(test)]
 mod tests;
 
 #[cfg(feature = "rabbitmq")]
-pub(crate) use self::amqp::Amqp;
+pub(crate) use self::{
+    amqp::Amqp,
+    raw_amqp::{RawAmqp, RawProperties, long, short},
+};
 pub(crate) use self::{
     certificates::make_certificates,
     proxy::Proxy,

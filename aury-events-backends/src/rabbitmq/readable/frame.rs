@@ -271,8 +271,7 @@ pub(super) mod tests {
         }
         let sent = header(1 << 13, &sized(&[short(b"deep"), value].concat()));
         let read = readable(sent.clone());
-        let changed: Vec<_> =
-            sent.iter().zip(&read).filter(|(sent, read)| sent != read).collect();
+        let changed: Vec<_> = sent.iter().zip(&read).filter(|(sent, read)| sent != read).collect();
         assert_eq!(changed, [(&b'A', &b'x')]);
     }
 
