@@ -8,10 +8,10 @@ use std::{
 };
 
 use crate::{
-    dead_letters::DeadLetterReason,
     envelope::{Envelope, Metadata, Payload},
     error::BackendError,
     maybe_ready::MaybeReady,
+    reason::DeadLetterReason,
 };
 
 /// The stream of deliveries to one subscriber.

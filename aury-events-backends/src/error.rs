@@ -3,6 +3,8 @@
 use std::{error::Error, fmt, iter::successors, sync::Arc, time::Duration};
 
 use crate::envelope::EncodeError;
+#[cfg(feature = "wire")]
+use crate::envelope::wire::WireError;
 
 /// Why a backend could not do what it was asked for.
 pub struct BackendError(Box<Kind>);
@@ -193,5 +195,16 @@ impl fmt::Display for WithCauses<'_> {
 impl From<EncodeError> for BackendError {
     fn from(source: EncodeError) -> Self {
         Self(Box::new(Kind::Encode(source)))
+    }
+}
+
+/// For the publisher of an event that cannot be written.
+#[cfg(feature = "wire")]
+impl From<WireError> for BackendError {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Payload(source) => source.into(),
+            _ => Self::other("encode the event", error),
+        }
     }
 }

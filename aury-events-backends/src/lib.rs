@@ -30,6 +30,7 @@ pub mod maybe_ready;
 pub mod memory;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+mod reason;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
@@ -40,12 +41,13 @@ pub use crate::{
         Backend, Capabilities, Health, Origin, Outgoing, SubscriptionHealth, SubscriptionSpec,
     },
     config::BackendConfig,
-    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterReason, DeadLetterStore},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
     idempotency::IdempotencyStore,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
+    reason::DeadLetterReason,
     registry::BackendFactory,
 };

@@ -24,5 +24,6 @@ mod raw;
 mod receipts;
 mod shutdown;
 mod startup;
+mod structure;
 mod support;
 mod third_party;

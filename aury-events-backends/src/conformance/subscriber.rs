@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     backend::Backend,
-    dead_letters::DeadLetterReason,
     delivery::{Cancel, Consumer, Delivery, Settlement},
+    reason::DeadLetterReason,
 };
 
 /// A subscription that is read by hand.

@@ -21,12 +21,12 @@ use uuid::Uuid;
 use super::names::Then;
 use crate::{
     config::BackendConfig,
-    dead_letters::shortened_reason,
     envelope::{
         Envelope,
         wire::{AttributeValue, Codec, Hint, WireError},
     },
     error::BackendError,
+    reason::shortened_reason,
 };
 
 const ATTEMPT: &str = "aury-attempt";

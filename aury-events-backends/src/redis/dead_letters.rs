@@ -23,10 +23,11 @@ use super::{
 };
 use crate::{
     config::BackendConfig,
-    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore, shortened_reason},
+    dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     envelope::{Envelope, EventName, Metadata, Payload},
     error::BackendError,
     maybe_ready::BoxFuture,
+    reason::shortened_reason,
 };
 
 /// About how many dead letters are kept.

@@ -2,10 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt, str::Utf8Error};
 
-use crate::{
-    envelope::{EncodeError, InvalidName},
-    error::BackendError,
-};
+use crate::envelope::{EncodeError, InvalidName};
 
 /// How much of a name that came with a message is shown.
 const SHOWN_CHARS: usize = 40;
@@ -151,16 +148,6 @@ impl Error for WireError {
             | Self::ContentType
             | Self::TooLarge { .. }
             | Self::TooManyHeaders { .. } => None,
-        }
-    }
-}
-
-/// For the publisher of an event that cannot be written.
-impl From<WireError> for BackendError {
-    fn from(error: WireError) -> Self {
-        match error {
-            WireError::Payload(source) => source.into(),
-            _ => Self::other("encode the event", error),
         }
     }
 }
