@@ -10,7 +10,8 @@
 //! - [`dead_letters`]: what could not be handled is a [`DeadLetter`], which can be read, replayed and purged;
 //! - [`in_flight`]: the count of what was accepted and is not settled yet, by which a bus knows that it is idle;
 //! - [`idempotency`]: the memory of subscribers that handle an event once only;
-//! - [`registry`]: a [`BackendFactory`] makes a backend selectable by name, from any linked crate;
+//! - [`registry`]: [`register_backend!`] makes a backend selectable by name, from any linked crate; its
+//!   [`BackendFactory`] declares its URLs and its [settings](config::Setting);
 //! - [`kit`]: what every backend needs, written once;
 //! - [`memory`]: the backend inside one process, and the model for the others;
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
@@ -51,3 +52,9 @@ pub use crate::{
     reason::DeadLetterReason,
     registry::BackendFactory,
 };
+
+/// For the macros of this crate.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

@@ -4,7 +4,8 @@ use std::{error::Error, fmt, str::FromStr};
 
 /// Where a broker is, as in `redis://user:password@host:6379/0` (RFC 3986).
 ///
-/// `Display` and `Debug` mask the password (`redis://user:***@host:6379/0`); only [`expose`](Self::expose) tells it.
+/// `Display` and `Debug` mask the password and every parameter (`redis://user:***@host:6379/0?db=***`); only
+/// [`expose`](Self::expose) tells them.
 /// A text that can be read in two ways is refused, so that masking never has to guess where a password ends.
 ///
 /// Any scheme is taken, since backends of third parties have their own. `unix://` and those that end in `+unix` name
@@ -17,7 +18,7 @@ use std::{error::Error, fmt, str::FromStr};
 /// assert_eq!(url.to_string(), "redis://shop:***@cache:6379/0");
 ///
 /// let socket: BusUrl = "redis+unix:///run/redis.sock?db=1&pass=hunter2".parse()?;
-/// assert_eq!(socket.to_string(), "redis+unix:///run/redis.sock?db=1&pass=***");
+/// assert_eq!(socket.to_string(), "redis+unix:///run/redis.sock?db=***");
 /// # Ok::<(), aury_events_backends::config::InvalidUrl>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
