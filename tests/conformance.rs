@@ -39,7 +39,10 @@ mod redis_server {
     use aury_events_backends::{
         EventName,
         conformance::{Fault, Unsupported},
-        redis::streams::{StreamsBackend, Timing},
+        redis::{
+            settings::KEY_PREFIX,
+            streams::{StreamsBackend, Timing},
+        },
     };
 
     use super::*;
@@ -72,10 +75,16 @@ mod redis_server {
         }
     }
 
+    /// Such that one bus's can begin with another's, the better to be mistaken for it.
+    fn prefix_of(process: &Connect) -> String {
+        process.bus.replace('_', ":") + ":"
+    }
+
     impl Subject for Redis {
         async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
             let url = self.server().url_by(self.proxy.address());
             process.config.url = Some(url.parse().expect("the harness gives URLs"));
+            process.config.set(&KEY_PREFIX, prefix_of(&process)).expect("any text is a prefix");
             if self.backend != "redis-streams" {
                 return connect(self.backend, process).await;
             }
@@ -104,7 +113,7 @@ mod redis_server {
             name: &EventName,
             bytes: &[u8],
         ) -> Result<(), Unsupported> {
-            let place = format!("{}{name}", process.config.key_prefix);
+            let place = format!("{}{name}", prefix_of(process));
             let place = place.as_bytes();
             let answer = match self.backend {
                 "redis" => self.server().command(&[b"PUBLISH", place, bytes]),
@@ -160,6 +169,7 @@ mod rabbitmq_server {
         EventName,
         config::QueueType,
         conformance::{Fault, Unsupported},
+        rabbitmq::settings::{EXCHANGE_NAME, QUEUE_TYPE},
     };
 
     use super::*;
@@ -198,10 +208,16 @@ mod rabbitmq_server {
         }
     }
 
+    /// As for the prefix on Redis.
+    fn exchange_of(process: &Connect) -> String {
+        process.bus.replace('_', ".")
+    }
+
     impl Subject for RabbitMq {
         async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
             process.config.url = Some(self.url.parse().expect("the harness gives URLs"));
-            process.config.queue_type = self.queue_type;
+            process.config.set(&QUEUE_TYPE, self.queue_type).expect("it is one");
+            process.config.set(&EXCHANGE_NAME, exchange_of(&process)).expect("it is short");
             connect("rabbitmq", process).await
         }
 
@@ -225,7 +241,7 @@ mod rabbitmq_server {
             bytes: &[u8],
         ) -> Result<(), Unsupported> {
             let amqp = Amqp::connect(&self.url).await;
-            amqp.publish(&process.config.exchange_name, name.as_str(), bytes).await;
+            amqp.publish(&exchange_of(process), name.as_str(), bytes).await;
             Ok(())
         }
 

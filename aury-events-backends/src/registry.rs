@@ -34,7 +34,7 @@ use crate::{
 ///
 /// /// `EVENT_PING_INTERVAL`, or `EVENT_ORDERS_PING_INTERVAL` for the bus `orders`.
 /// static PING_INTERVAL: Setting<Duration> =
-///     Setting::new("PING_INTERVAL", "how often the server is asked", "20s", read::duration);
+///     Setting::new("PING_INTERVAL", "How often the server is asked", "20s", read::duration);
 ///
 /// fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
 ///     Box::pin(async move {
@@ -118,11 +118,7 @@ impl BackendFactory {
     /// Says that it needs a URL: with which schemes, in lower case, and what one looks like, for messages. A URL with
     /// one of them means this backend, where no other is named.
     #[must_use]
-    pub const fn url(
-        mut self,
-        schemes: &'static [&'static str],
-        example: &'static str,
-    ) -> Self {
+    pub const fn url(mut self, schemes: &'static [&'static str], example: &'static str) -> Self {
         self.schemes = schemes;
         self.example_url = example;
         self

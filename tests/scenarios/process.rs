@@ -52,9 +52,9 @@ async fn the_environment_bounds_chains_of_events() {
 
 #[tokio::test]
 async fn a_misspelt_variable_is_warned_of_with_the_nearest_that_exists() {
-    let run = shop(&[("EVENT_DOMAIN_PREFTCH", "8"), ("EVENT_MAXHOPS", "8")]).await;
+    let run = shop(&[("EVENT_DOMAIN_QUEUE_CAPACTY", "8"), ("EVENT_MAXHOPS", "8")]).await;
     for warning in [
-        " WARN aury_events::manager::builder: `EVENT_DOMAIN_PREFTCH` sets nothing; did you mean `EVENT_DOMAIN_PREFETCH`?\n",
+        " WARN aury_events::manager::builder: `EVENT_DOMAIN_QUEUE_CAPACTY` sets nothing; did you mean `EVENT_DOMAIN_QUEUE_CAPACITY`?\n",
         " WARN aury_events::manager::builder: `EVENT_MAXHOPS` sets nothing; did you mean `EVENT_MAX_HOPS`?\n",
     ] {
         assert!(run.stderr.contains(warning), "{}", run.stderr);

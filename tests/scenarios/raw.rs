@@ -8,10 +8,12 @@ use std::{
 use aury_events::{EventBusManagerBuilder, prelude::*};
 use aury_events_backends::{
     Backend, BackendError, BackendFactory, BoxFuture, Capabilities, Envelope, EventName, Metadata,
-    Origin, Outgoing, Payload, memory::MemoryBackend, registry::Connect,
+    Origin, Outgoing, Payload, memory::MemoryBackend, register_backend, registry::Connect,
 };
 
-inventory::submit! { BackendFactory::new("raw", Capabilities::NONE, connect) }
+register_backend!(
+    BackendFactory::new("raw", Capabilities::NONE, connect).url(&["raw"], "raw://name")
+);
 
 /// Those that run, by the host in their URL.
 static BACKENDS: Mutex<Option<HashMap<String, Arc<MemoryBackend>>>> = Mutex::new(None);

@@ -9,7 +9,8 @@ use crate::support::{manager_of, run};
 /// their own; what its user reads stands beside it.
 #[tokio::test]
 async fn all_problems_are_reported_at_once_each_with_its_place_and_the_way_out() {
-    let variables = [("EVENT_PREFETCH", "many"), ("EVENT_AUDIT_URL", "nats://shop:hunter2@audit")];
+    let variables =
+        [("EVENT_QUEUE_CAPACITY", "many"), ("EVENT_AUDIT_URL", "nats://shop:hunter2@audit")];
     let run = run(env!("CARGO_BIN_EXE_broken"), &variables).await;
     assert_eq!(run.stderr, include_str!("../fixtures/programs/broken.stderr"));
     assert_eq!((run.code, &*run.stdout), (Some(1), ""));

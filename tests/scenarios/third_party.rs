@@ -167,13 +167,13 @@ async fn what_a_backend_does_not_offer_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_backend_reports_while_it_connects_is_why_the_buses_do_not_start() {
+async fn a_backend_that_needs_a_url_says_so_before_anything_connects() {
     let (builder, _) = manager_of("third_party");
     let builder = builder.subscribers("none").bus("default", BusConfig::backend("loopback"));
     assert_eq!(
         builder.start().await.unwrap_err().to_string(),
-        "the event buses cannot start: could not start on the bus `default`: could not connect: no URL is set, such \
-         as `loopback://shop`"
+        "the event buses cannot start: `.url(..)` of bus `default` is not set: backend `loopback` needs a URL such as \
+         `loopback://shop`"
     );
 }
 

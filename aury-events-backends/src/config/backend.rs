@@ -11,7 +11,7 @@ use super::{AnySetting, BusUrl, Format, Setting, Unroutable, read};
 use crate::backend::Capabilities;
 
 /// Declares the settings that every backend has: each is a field of `BackendConfig`, its default, and an entry of the
-/// table by which variables and setters reach it. The first lines of its documentation are its meaning.
+/// table by which variables and setters reach it. Its documentation, a sentence without its period, is its meaning.
 macro_rules! common_settings {
     ($(
         $(#[doc = $meaning:literal])+
@@ -28,11 +28,10 @@ macro_rules! common_settings {
             /// Where the broker is. Default: none.
             pub url: Option<BusUrl>,
             $(
-                $(#[doc = $meaning])+
-                #[doc = concat!("\n\n`EVENT_", $name, "`, by default `", $default, "`.")]
+                #[doc = concat!($($meaning,)+ ". `EVENT_", $name, "`.")]
                 pub $field: $type,
             )+
-            own: BTreeMap<&'static str, Value>,
+            pub(crate) own: BTreeMap<&'static str, Value>,
         }
 
         impl Default for BackendConfig {
@@ -72,52 +71,52 @@ const REMOTE: fn(Capabilities) -> bool = |backend| backend.remote;
 const AT_LEAST_ONCE: fn(Capabilities) -> bool = |backend| backend.at_least_once;
 
 common_settings! {
-    /// how an envelope is written to a broker: `cloudevents`, `aury`. Every form is understood on receipt
+    /// How an envelope is written to a broker: `cloudevents`, `aury`. Every form is understood on receipt
     format: Format = "FORMAT", "cloudevents", read::choice, REMOTE;
 
-    /// what becomes of an event that nobody has ever subscribed to: `ignore`, `warn`, `error`
+    /// What becomes of an event that nobody has ever subscribed to: `ignore`, `warn`, `error`
     unroutable: Unroutable = "UNROUTABLE", "warn", read::choice, ALWAYS;
 
-    /// deliveries that one subscriber's local queue holds before the side that fills it has to wait
+    /// Deliveries that one subscriber's local queue holds before the side that fills it has to wait
     queue_capacity: usize = "QUEUE_CAPACITY", "1024", |text| read::number(text, 1..=1 << 28), ALWAYS;
 
-    /// bytes of payload that one subscriber's local queue holds between broker and handlers; one event always fits
+    /// Bytes of payload that one subscriber's local queue holds between broker and handlers; one event always fits
     queue_bytes: usize = "QUEUE_BYTES", "67108864", bytes, REMOTE;
 
-    /// bytes of the largest payload, on publish as on receipt
+    /// Bytes of the largest payload, on publish as on receipt
     max_payload_bytes: usize =
         "MAX_PAYLOAD_BYTES", "8388608", |text| read::number(text, 1..=512 << 20), ALWAYS;
 
-    /// dead letters that are kept for each subscriber; a further one drops the oldest, which is counted
+    /// Dead letters that are kept for each subscriber; a further one drops the oldest, which is counted
     dead_letter_max_count: usize =
         "DEAD_LETTER_MAX_COUNT", "10000", |text| read::number(text, 1..=1 << 28), ALWAYS;
 
-    /// bytes that the dead letters of each subscriber may take; a further one drops the oldest, which is counted
+    /// Bytes that the dead letters of each subscriber may take; a further one drops the oldest, which is counted
     dead_letter_max_bytes: usize = "DEAD_LETTER_MAX_BYTES", "67108864", bytes, ALWAYS;
 
-    /// processes that may die over one delivery, after its handler had begun, before it is a dead letter
+    /// Processes that may die over one delivery, after its handler had begun, before it is a dead letter
     max_interruptions: u32 =
         "MAX_INTERRUPTIONS", "5", |text| read::number(text, 1..=1_000), AT_LEAST_ONCE;
 
-    /// a file of certificates in PEM: authorities that are trusted besides those of the system
+    /// A file of certificates in PEM: authorities that are trusted besides those of the system
     tls_ca_file: Option<PathBuf> = "TLS_CA_FILE", "", read::path, REMOTE;
 
-    /// a file with the client's certificate chain in PEM
+    /// A file with the client's certificate chain in PEM
     tls_cert_file: Option<PathBuf> = "TLS_CERT_FILE", "", read::path, REMOTE;
 
-    /// a file with the private key of that certificate, in PEM
+    /// A file with the private key of that certificate, in PEM
     tls_key_file: Option<PathBuf> = "TLS_KEY_FILE", "", read::path, REMOTE;
 
-    /// `true`, `false`: whether the memory backend, too, refuses an event that a broker could not carry unchanged
+    /// Whether the memory backend, too, refuses an event that a broker could not carry unchanged: `true`, `false`
     strict: bool = "STRICT", "false", read::flag, ALWAYS;
 
-    /// how long start-up waits for a broker that is late
+    /// How long start-up waits for a broker that is late
     connect_timeout: Duration = "CONNECT_TIMEOUT", "30s", read::duration, REMOTE;
 
-    /// how long a publish may take until the broker has confirmed it
+    /// How long a publish may take until the broker has confirmed it
     publish_timeout: Duration = "PUBLISH_TIMEOUT", "10s", read::duration, ALWAYS;
 
-    /// how long shutdown waits for what is in flight
+    /// How long shutdown waits for what is in flight
     shutdown_timeout: Duration = "SHUTDOWN_TIMEOUT", "30s", read::duration, ALWAYS;
 }
 
@@ -130,7 +129,7 @@ fn bytes(text: &str) -> Result<usize, String> {
 /// [`prefetch_for`](BackendConfig::prefetch_for). For backends with a broker that counts them.
 // AMQP 0-9-1 carries it in 16 bits (`basic.qos`).
 pub static PREFETCH: Setting<Option<u32>> =
-    Setting::new("PREFETCH", "deliveries that one subscriber holds unacknowledged", "", |text| {
+    Setting::new("PREFETCH", "Deliveries that one subscriber holds unacknowledged", "", |text| {
         read::optional(text, |text| read::number(text, 1..=65_535))
     })
     .default_is("max(32, 2 × concurrency)");
@@ -171,14 +170,14 @@ impl Common {
 
 /// The text of a setting, which was checked.
 #[derive(Clone, PartialEq, Eq)]
-struct Value {
+pub(crate) struct Value {
     text: String,
     is_secret: bool,
 }
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_secret { f.write_str("***") } else { self.text.fmt(f) }
+        if self.is_secret { f.write_str("***") } else { fmt::Debug::fmt(&self.text, f) }
     }
 }
 
@@ -194,7 +193,9 @@ impl BackendConfig {
             Some(value) => setting.read(&value.text),
             None => default(),
         };
-        value.unwrap_or_else(|expected| panic!("{setting:?} holds a value that it refuses: {expected}"))
+        value.unwrap_or_else(|expected| {
+            panic!("{setting:?} holds a value that it refuses: {expected}")
+        })
     }
 
     /// The value of a backend's own setting, if anybody has set it.

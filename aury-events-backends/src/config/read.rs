@@ -38,7 +38,8 @@ where
     T: FromStr + PartialOrd + Display,
 {
     let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+    number
+        .ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
 }
 
 /// One of a few words.

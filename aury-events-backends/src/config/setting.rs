@@ -16,7 +16,7 @@ use std::fmt;
 ///
 /// /// How long the server keeps events.
 /// static RETENTION: Setting<Duration> =
-///     Setting::new("RETENTION", "how long the server keeps events", "24h", read::duration);
+///     Setting::new("RETENTION", "How long the server keeps events", "24h", read::duration);
 ///
 /// let mut config = BackendConfig::default();
 /// assert_eq!(config.get(&RETENTION), Duration::from_secs(24 * 60 * 60));
@@ -79,10 +79,7 @@ const fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let is_sign = bytes[at] == b'_'
-            && at > 0
-            && at + 1 < bytes.len()
-            && bytes[at - 1] != b'_';
+        let is_sign = bytes[at] == b'_' && at > 0 && at + 1 < bytes.len() && bytes[at - 1] != b'_';
         if !(is_sign || bytes[at].is_ascii_uppercase() || bytes[at].is_ascii_digit()) {
             return false;
         }
@@ -102,7 +99,7 @@ pub trait AnySetting: fmt::Debug + Sync {
     /// Its name: what follows `EVENT_` and the bus.
     fn name(&self) -> &'static str;
 
-    /// What it means, for documentation.
+    /// What it means, for documentation: a sentence without its period.
     fn meaning(&self) -> &'static str;
 
     /// Its default, as a variable would have it.
@@ -124,7 +121,7 @@ impl<T> AnySetting for Setting<T> {
     }
 
     fn meaning(&self) -> &'static str {
-        self.meaning
+        self.meaning.trim_start()
     }
 
     fn default_text(&self) -> &'static str {

@@ -10,12 +10,11 @@ use super::{
 };
 use crate::registry::Connect;
 
-/// The same service, on another bus of the same server. Its namespace begins with the other one's, the better to be
+/// The same service, on another bus of the same server. Its name begins with the other one's, the better to be
 /// mistaken for it.
 async fn neighbour(trial: &Trial) -> Process {
     let mut connect: Connect = trial.connect("shop");
-    connect.config.key_prefix.push_str("inner:");
-    connect.config.exchange_name.push_str(".inner");
+    connect.bus = format!("{}_inner", connect.bus).into();
     trial.process_as(connect).await
 }
 

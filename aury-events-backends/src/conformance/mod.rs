@@ -13,7 +13,7 @@
 //!
 //! impl Subject for Nats {
 //!     async fn connect(&self, process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
-//!         // … connect as `process` says; its `key_prefix` and `exchange_name` are the check's own.
+//!         // … connect as `process` says; its `bus` is the check's own.
 //! #       Ok(Arc::new(MemoryBackend::new(&process.config)))
 //!     }
 //! }

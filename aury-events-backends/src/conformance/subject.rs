@@ -14,8 +14,8 @@ use crate::{
 pub trait Subject: Send + Sync + 'static {
     /// Connects as another process would: with connections of its own, sharing nothing in memory.
     ///
-    /// `process.config` sets `key_prefix` and `exchange_name` to a namespace of the check's own, so that checks can
-    /// share a server; the URL is the subject's to fill in.
+    /// `process.bus` is a name that no other check has, so that checks can share a server: a backend whose buses are not
+    /// kept apart by their names needs a setting made of it. The URL is the subject's to fill in, too.
     fn connect(
         &self,
         process: Connect,

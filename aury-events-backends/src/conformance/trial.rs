@@ -63,13 +63,13 @@ impl Trial {
 
     /// What a process of a service is told.
     pub(super) fn connect(&self, service: &str) -> Connect {
-        let config = BackendConfig {
-            key_prefix: format!("{}:", self.namespace),
-            exchange_name: self.namespace.clone(),
-            publish_timeout: PUBLISH_TIMEOUT,
-            ..BackendConfig::default()
-        };
-        Connect::new("conformance", format!("{}-{service}", self.namespace), SOURCE, config)
+        let config = BackendConfig { publish_timeout: PUBLISH_TIMEOUT, ..BackendConfig::default() };
+        Connect::new(
+            self.namespace.as_str(),
+            format!("{}-{service}", self.namespace),
+            SOURCE,
+            config,
+        )
     }
 
     /// A process of a service.

@@ -34,10 +34,11 @@ use crate::{
     error::BackendError,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
+    register_backend,
     registry::{BackendFactory, Connect},
 };
 
-inventory::submit! { BackendFactory::new("memory", CAPABILITIES, connect) }
+register_backend!(BackendFactory::new("memory", CAPABILITIES, connect));
 
 const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay();
 

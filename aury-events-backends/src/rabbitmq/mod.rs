@@ -50,6 +50,7 @@ mod names;
 mod publisher;
 mod readable;
 mod session;
+pub mod settings;
 mod subscription;
 mod subscriptions;
 mod topology;
@@ -75,6 +76,7 @@ use self::{
     names::{Names, Then},
     publisher::{Manner, OnItsWay, Publisher},
     session::Desk,
+    settings::{EXCHANGE_NAME, EXCHANGE_TYPE, PREFETCH, QUEUE_TYPE},
     subscription::Subscription,
     subscriptions::Subscriptions,
     topology::{DeclareError, LONGEST_WAIT, Topology, answered},
@@ -89,10 +91,15 @@ use crate::{
     in_flight::InFlight,
     kit::{Backoff, Stage, due_after},
     maybe_ready::{BoxFuture, MaybeReady},
+    register_backend,
     registry::{BackendFactory, Connect},
 };
 
-inventory::submit! { BackendFactory::new("rabbitmq", CAPABILITIES, connect) }
+register_backend!(
+    BackendFactory::new("rabbitmq", CAPABILITIES, connect)
+        .url(&["amqp", "amqps"], "amqp://localhost:5672")
+        .settings(&[&EXCHANGE_NAME, &EXCHANGE_TYPE, &QUEUE_TYPE, &PREFETCH])
+);
 
 const CAPABILITIES: Capabilities =
     Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
@@ -269,7 +276,9 @@ impl RabbitMqBackend {
         }
         let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency } = spec;
         let operation = format!("subscribe {subscriber} to {topic}");
-        if self.config.exchange_type == ExchangeType::Direct && matches!(topic, Topic::Pattern(_)) {
+        if self.config.get(&EXCHANGE_TYPE) == ExchangeType::Direct
+            && matches!(topic, Topic::Pattern(_))
+        {
             return Err(BackendError::other(
                 operation,
                 "an exchange of type `direct` does not know patterns: set EVENT_EXCHANGE_TYPE to `topic`",

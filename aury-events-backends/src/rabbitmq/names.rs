@@ -3,7 +3,11 @@
 use lapin::types::ShortString;
 use uuid::Uuid;
 
-use crate::{config::BackendConfig, error::BackendError};
+use super::settings::EXCHANGE_NAME;
+use crate::{
+    config::{AnySetting, BackendConfig},
+    error::BackendError,
+};
 
 /// The names of one bus's exchanges and queues.
 #[derive(Debug, Clone)]
@@ -22,8 +26,8 @@ impl Names {
     ///
     /// When the exchange's name is longer than AMQP allows.
     pub(super) fn new(config: &BackendConfig) -> Result<Self, BackendError> {
-        let exchange = &config.exchange_name;
-        let is_default = *exchange == BackendConfig::default().exchange_name;
+        let exchange = &config.get(&EXCHANGE_NAME);
+        let is_default = exchange == EXCHANGE_NAME.default_text();
         Ok(Self {
             waiting: short(format!("{exchange}.waiting"))?,
             exchange: short(exchange)?,
@@ -98,8 +102,8 @@ mod tests {
     use super::*;
 
     fn names(exchange: &str) -> Names {
-        let config =
-            BackendConfig { exchange_name: exchange.to_owned(), ..BackendConfig::default() };
+        let mut config = BackendConfig::default();
+        config.set(&EXCHANGE_NAME, exchange).unwrap();
         Names::new(&config).unwrap()
     }
 

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     message::{Needed, WAIT, wait},
     names::{Names, Queues, Then, short},
+    settings::{EXCHANGE_TYPE, QUEUE_TYPE},
 };
 use crate::{
     config::{BackendConfig, ExchangeType, QueueType},
@@ -61,8 +62,8 @@ impl Topology {
     pub(super) fn new(config: &BackendConfig, names: Names) -> Self {
         Self {
             names,
-            exchange_type: config.exchange_type,
-            queue_type: config.queue_type,
+            exchange_type: config.get(&EXCHANGE_TYPE),
+            queue_type: config.get(&QUEUE_TYPE),
             waiting: Mutex::default(),
         }
     }

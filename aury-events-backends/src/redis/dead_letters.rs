@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     codec::Codec,
     link::{Commands, Link},
+    settings::KEY_PREFIX,
 };
 use crate::{
     config::BackendConfig,
@@ -82,7 +83,7 @@ impl DeadLetters {
         config: &BackendConfig,
         replay: impl Replay + 'static,
     ) -> Self {
-        let key = format!("{}dead-letters", config.key_prefix).into();
+        let key = format!("{}dead-letters", config.get(&KEY_PREFIX)).into();
         let replay = Arc::new(replay);
         Self { link, key, service, codec, limit: config.publish_timeout, replay }
     }

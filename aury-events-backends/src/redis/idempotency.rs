@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::{
     connection::RedisClient,
     link::{ANSWER, Commands, Link},
+    settings::KEY_PREFIX,
 };
 use crate::{
     config::BackendConfig,
@@ -48,7 +49,7 @@ impl RedisIdempotency {
         let client = RedisClient::new(&config)?;
         let link = Link::connect(client, Arc::new(Commands), config.connect_timeout).await?;
         let supervisor = tokio::spawn(Arc::clone(&link).supervise());
-        Ok(Self { link, prefix: config.key_prefix, remembered: REMEMBERED, supervisor })
+        Ok(Self { link, prefix: config.get(&KEY_PREFIX), remembered: REMEMBERED, supervisor })
     }
 
     /// Sets how long an event is remembered, at least a millisecond. Default: a day.

@@ -2,6 +2,7 @@
 //!
 //! - [`pubsub`]: `EVENT_BACKEND=redis`, at most once, to every process that listens at that moment;
 //! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service;
+//! - [`settings`]: what is set for these two alone;
 //! - [`RedisIdempotency`]: which events were handled, shared by the processes of a service.
 
 mod codec;
@@ -10,6 +11,7 @@ mod dead_letters;
 mod idempotency;
 mod link;
 pub mod pubsub;
+pub mod settings;
 pub mod streams;
 
 pub use self::idempotency::RedisIdempotency;

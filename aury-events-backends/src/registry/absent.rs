@@ -12,11 +12,7 @@ pub struct Absent {
 
 static ABSENT: &[Absent] = &[
     #[cfg(not(feature = "redis"))]
-    Absent {
-        name: "redis",
-        feature: "redis",
-        schemes: &["redis", "rediss", "redis+unix", "unix"],
-    },
+    Absent { name: "redis", feature: "redis", schemes: &["redis", "rediss", "redis+unix", "unix"] },
     #[cfg(not(feature = "redis"))]
     Absent { name: "redis-streams", feature: "redis", schemes: &[] },
     #[cfg(not(feature = "rabbitmq"))]

@@ -1,30 +1,60 @@
-//! The configuration of one bus.
-
-use std::{path::PathBuf, time::Duration};
-
-use aury_events_backends::config::{
-    BackendConfig, BusUrl, ExchangeType, Format, InvalidUrl, QueueType, Unroutable,
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    path::Path,
+    time::Duration,
 };
 
-use super::{setting::Origin, validate};
+use aury_events_backends::{
+    BackendFactory,
+    config::{
+        AnySetting, BackendConfig, BusUrl, Common, ExchangeType, Format, InvalidUrl, QueueType,
+        Unroutable, read,
+    },
+};
+
+use super::{
+    declared::{declaration, meant_by},
+    problem::shown,
+    spelling::{Spelling, variable_name},
+};
+
+/// The field that names the backend.
+pub(super) const BACKEND: &str = "BACKEND";
+/// The field that holds the URL.
+pub(super) const URL: &str = "URL";
 
 #[doc = include_str!("environment.md")]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a configuration does nothing until a manager is started with it"]
 pub struct BusConfig {
-    /// None: the URL decides.
-    pub(super) backend: Option<String>,
-    pub(super) transport: BackendConfig,
-    pub(super) shutdown_timeout: Duration,
-    pub(super) refused_url: Option<RefusedUrl>,
     pub(super) origin: Origin,
+    /// What is set, by field. All else is as each setting's declaration has it.
+    pub(super) given: BTreeMap<&'static str, Given>,
 }
 
-/// A URL that did not parse. Its text may be a secret, so that only its length is kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RefusedUrl {
-    pub(super) length: usize,
-    pub(super) reason: InvalidUrl,
+/// Where a configuration comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Code,
+    Environment,
+}
+
+/// A value as it was given, not checked yet.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) text: String,
+    pub(super) by: By,
+}
+
+/// How a value was given.
+#[derive(Clone)]
+pub(super) enum By {
+    Setter,
+    /// [`BusConfig::setting`].
+    Setting,
+    /// A variable, as it was spelled.
+    Variable(String),
 }
 
 impl BusConfig {
@@ -50,193 +80,218 @@ impl BusConfig {
 
     /// A bus over the backend of that name, such as one that a linked third-party crate brings.
     pub fn backend(name: impl Into<String>) -> Self {
-        Self { backend: Some(name.into()), ..Self::new(Origin::Code) }
+        Self::new(Origin::Code).set(BACKEND, name.into())
     }
 
     pub(super) fn new(origin: Origin) -> Self {
-        Self {
-            backend: None,
-            transport: BackendConfig::default(),
-            shutdown_timeout: Duration::from_secs(30),
-            refused_url: None,
-            origin,
-        }
+        Self { origin, given: BTreeMap::new() }
     }
 
     /// Where the broker is, as in `redis://user:password@host:6379/0`. Reserved characters in the password are
     /// percent-encoded; no message ever shows it.
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.set_url(&url.into());
-        self
+    pub fn url(self, url: impl Into<String>) -> Self {
+        self.set(URL, url.into())
     }
 
     /// What the names of channels and streams begin with (redis, redis-streams). Default: `events:`.
-    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.transport.key_prefix = prefix.into();
-        self
+    pub fn key_prefix(self, prefix: impl Into<String>) -> Self {
+        self.set("KEY_PREFIX", prefix.into())
     }
 
     /// The exchange that events are published to (rabbitmq). Default: `aury.events`.
-    pub fn exchange_name(mut self, name: impl Into<String>) -> Self {
-        self.transport.exchange_name = name.into();
-        self
+    pub fn exchange_name(self, name: impl Into<String>) -> Self {
+        self.set("EXCHANGE_NAME", name.into())
     }
 
     /// How that exchange routes (rabbitmq). Default: topic.
-    pub fn exchange_type(mut self, exchange_type: ExchangeType) -> Self {
-        self.transport.exchange_type = exchange_type;
-        self
+    pub fn exchange_type(self, exchange_type: ExchangeType) -> Self {
+        self.set("EXCHANGE_TYPE", exchange_type)
     }
 
     /// Which kind of queue holds what is not handled yet (rabbitmq). Default: quorum.
-    pub fn queue_type(mut self, queue_type: QueueType) -> Self {
-        self.transport.queue_type = queue_type;
-        self
+    pub fn queue_type(self, queue_type: QueueType) -> Self {
+        self.set("QUEUE_TYPE", queue_type)
     }
 
     /// What happens when an event is published that no queue is bound for (rabbitmq). Default: it is logged, once for
     /// each event name.
-    pub fn unroutable(mut self, unroutable: Unroutable) -> Self {
-        self.transport.unroutable = unroutable;
-        self
+    pub fn unroutable(self, unroutable: Unroutable) -> Self {
+        self.set("UNROUTABLE", unroutable)
     }
 
     /// How an envelope is written to a broker. Default: CloudEvents.
-    pub fn format(mut self, format: Format) -> Self {
-        self.transport.format = format;
-        self
+    pub fn format(self, format: Format) -> Self {
+        self.set("FORMAT", format)
     }
 
     /// How many deliveries one subscriber may hold unacknowledged (rabbitmq, redis-streams). Default: twice its
     /// concurrency, and at least 32.
-    pub fn prefetch(mut self, deliveries: u32) -> Self {
-        self.transport.prefetch = Some(deliveries);
-        self
+    pub fn prefetch(self, deliveries: u32) -> Self {
+        self.set("PREFETCH", deliveries)
     }
 
     /// How many deliveries one subscriber's local queue holds before its publishers wait. Default: 1024.
-    pub fn queue_capacity(mut self, deliveries: usize) -> Self {
-        self.transport.queue_capacity = deliveries;
-        self
+    pub fn queue_capacity(self, deliveries: usize) -> Self {
+        self.set("QUEUE_CAPACITY", deliveries)
     }
 
     /// How many bytes of payload one subscriber's local queue holds between broker and handlers. One event always fits.
     /// Default: 64 MiB.
-    pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.transport.queue_bytes = bytes;
-        self
+    pub fn queue_bytes(self, bytes: usize) -> Self {
+        self.set("QUEUE_BYTES", bytes)
     }
 
     /// The largest payload, in bytes, on publish as on receipt. Default: 8 MiB.
-    pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
-        self.transport.max_payload_bytes = bytes;
-        self
+    pub fn max_payload_bytes(self, bytes: usize) -> Self {
+        self.set("MAX_PAYLOAD_BYTES", bytes)
     }
 
     /// How many dead letters are kept for each subscriber. A further one drops the oldest. Default: 10,000.
-    pub fn dead_letter_max_count(mut self, letters: usize) -> Self {
-        self.transport.dead_letter_max_count = letters;
-        self
+    pub fn dead_letter_max_count(self, letters: usize) -> Self {
+        self.set("DEAD_LETTER_MAX_COUNT", letters)
     }
 
     /// How many bytes the dead letters of each subscriber may take. A further one drops the oldest. Default: 64 MiB.
-    pub fn dead_letter_max_bytes(mut self, bytes: usize) -> Self {
-        self.transport.dead_letter_max_bytes = bytes;
-        self
+    pub fn dead_letter_max_bytes(self, bytes: usize) -> Self {
+        self.set("DEAD_LETTER_MAX_BYTES", bytes)
     }
 
     /// How many processes may die over one delivery, after its handler had begun, before it is a dead letter.
     /// Default: 5.
-    pub fn max_interruptions(mut self, processes: u32) -> Self {
-        self.transport.max_interruptions = processes;
-        self
+    pub fn max_interruptions(self, processes: u32) -> Self {
+        self.set("MAX_INTERRUPTIONS", processes)
     }
 
     /// A file of certificates in PEM: the authorities that are trusted besides those of the system (`rediss://`,
     /// `amqps://`). Default: none.
-    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.transport.tls_ca_file = Some(path.into());
-        self
+    pub fn tls_ca_file(self, path: impl AsRef<Path>) -> Self {
+        self.set("TLS_CA_FILE", path.as_ref().display())
     }
 
     /// A file with the certificate chain in PEM that the client shows (`rediss://`, `amqps://`). It takes a
     /// [`tls_key_file`](Self::tls_key_file), too. Default: none.
-    pub fn tls_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.transport.tls_cert_file = Some(path.into());
-        self
+    pub fn tls_cert_file(self, path: impl AsRef<Path>) -> Self {
+        self.set("TLS_CERT_FILE", path.as_ref().display())
     }
 
     /// A file with the private key of the client's certificate, in PEM (`rediss://`, `amqps://`). Default: none.
-    pub fn tls_key_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.transport.tls_key_file = Some(path.into());
-        self
+    pub fn tls_key_file(self, path: impl AsRef<Path>) -> Self {
+        self.set("TLS_KEY_FILE", path.as_ref().display())
     }
 
     /// Whether an event that a broker could not carry unchanged is refused on every backend, the memory backend
     /// included: a test then sees what production would. Default: no.
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.transport.strict = strict;
-        self
+    pub fn strict(self, strict: bool) -> Self {
+        self.set("STRICT", strict)
     }
 
     /// How long start-up waits for a broker that is late. Default: 30 seconds.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.connect_timeout = timeout;
-        self
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set("CONNECT_TIMEOUT", read::duration_text(timeout))
     }
 
     /// How long a publish waits for the broker to confirm it. Default: 10 seconds.
-    pub fn publish_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.publish_timeout = timeout;
-        self
+    pub fn publish_timeout(self, timeout: Duration) -> Self {
+        self.set("PUBLISH_TIMEOUT", read::duration_text(timeout))
     }
 
     /// How long shutdown waits for what is in flight. Default: 30 seconds.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = timeout;
+    pub fn shutdown_timeout(self, timeout: Duration) -> Self {
+        self.set("SHUTDOWN_TIMEOUT", read::duration_text(timeout))
+    }
+
+    /// A setting that the bus's backend declares, such as that of a third party.
+    pub fn setting(mut self, setting: &'static dyn AnySetting, value: impl Display) -> Self {
+        self.give(setting.name(), value.to_string(), By::Setting);
         self
+    }
+
+    fn set(mut self, field: &'static str, value: impl Display) -> Self {
+        self.give(field, value.to_string(), By::Setter);
+        self
+    }
+
+    pub(super) fn give(&mut self, field: &'static str, text: String, by: By) {
+        self.given.insert(field, Given { text, by });
     }
 
     /// The backend's name: as given, else by the URL's scheme, else `memory`.
     pub(crate) fn backend_name(&self) -> &str {
-        match (&self.backend, &self.transport.url) {
-            (Some(name), _) => name,
-            (None, Some(url)) => validate::backend_for(url.scheme()).unwrap_or("memory"),
-            (None, None) => "memory",
+        let meant = || match self.parsed_url()? {
+            Ok(url) => meant_by(url.scheme()).first().copied(),
+            Err(_) => None,
+        };
+        match self.given.get(BACKEND) {
+            Some(named) => &named.text,
+            None => meant().unwrap_or("memory"),
         }
     }
 
     /// Whether anything says how the bus is to be. Nothing does for the default bus of an environment that is silent.
     pub(crate) fn is_given(&self) -> bool {
-        match &self.origin {
-            Origin::Code => true,
-            Origin::Environment(given) => !given.is_empty(),
+        self.origin == Origin::Code || !self.given.is_empty()
+    }
+
+    /// What the backend is told. What is not valid is left out: [`validate`](Self::validate) reports it.
+    pub(crate) fn backend_config(&self) -> BackendConfig {
+        let mut config = BackendConfig::default();
+        config.url = self.parsed_url().and_then(Result::ok);
+        let backend = BackendFactory::find(self.backend_name());
+        for (field, Given { text, .. }) in &self.given {
+            let _ = match (Common::find(field), backend.and_then(|it| it.own_setting(field))) {
+                (Some(common), _) => common.apply(&mut config, text),
+                (None, Some(own)) => config.set(own, text),
+                (None, None) => Ok(()),
+            };
+        }
+        config
+    }
+
+    /// The URL, if one is given.
+    pub(super) fn parsed_url(&self) -> Option<Result<BusUrl, InvalidUrl>> {
+        self.given.get(URL).map(|url| BusUrl::parse(&url.text))
+    }
+
+    /// The variables that set anything.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.given.values().filter_map(|given| match &given.by {
+            By::Variable(variable) => Some(&**variable),
+            By::Setter | By::Setting => None,
+        })
+    }
+
+    /// How the user names a field of this bus.
+    pub(super) fn spelling(&self, bus: &str, field: &'static str) -> Spelling {
+        let bus_name = || bus.to_owned();
+        match self.given.get(field).map(|given| &given.by) {
+            Some(By::Variable(variable)) => Spelling::Variable(variable.clone()),
+            Some(By::Setting) => Spelling::Setting { bus: bus_name(), field },
+            None if self.origin == Origin::Environment => {
+                Spelling::Variable(variable_name(bus, field))
+            }
+            Some(By::Setter) | None => Spelling::Setter { bus: Some(bus_name()), field },
         }
     }
+}
 
-    /// What the backend is told.
-    pub(crate) fn backend_config(&self) -> &BackendConfig {
-        &self.transport
-    }
-
-    /// How long shutdown waits; named apart from the setter.
-    pub(crate) fn shutdown_limit(&self) -> Duration {
-        self.shutdown_timeout
-    }
-
-    pub(super) fn set_url(&mut self, text: &str) {
-        let parsed = BusUrl::parse(text);
-        self.refused_url = parsed
-            .as_ref()
-            .err()
-            .map(|&reason| RefusedUrl { length: text.chars().count(), reason });
-        self.transport.url = parsed.ok();
+impl fmt::Debug for BusConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut output = f.debug_struct("BusConfig");
+        for (&field, Given { text, .. }) in &self.given {
+            let is_secret = match (field, self.parsed_url()) {
+                (URL, Some(url)) => url.is_err(),
+                _ => declaration(self.backend_name(), field).is_some_and(|it| it.is_secret()),
+            };
+            output.field(field, &format_args!("{}", shown(text, is_secret)));
+        }
+        output.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::{RETENTION, TOKEN};
 
     #[test]
     fn a_setter_reaches_what_the_backend_is_told() {
@@ -262,12 +317,7 @@ mod tests {
             .shutdown_timeout(Duration::from_secs(3));
         let told = bus.backend_config();
         assert_eq!(told.url.as_ref().unwrap().expose(), "amqp://broker");
-        assert_eq!(told.key_prefix, "shop:");
-        assert_eq!(told.exchange_name, "shop");
-        assert_eq!(told.exchange_type, ExchangeType::Fanout);
-        assert_eq!(told.queue_type, QueueType::Classic);
         assert_eq!(told.format, Format::Aury);
-        assert_eq!(told.prefetch, Some(7));
         assert_eq!(told.queue_capacity, 8);
         assert_eq!(told.queue_bytes, 10);
         assert_eq!(told.max_payload_bytes, 9);
@@ -280,7 +330,7 @@ mod tests {
         assert!(told.strict);
         assert_eq!(told.connect_timeout, Duration::from_secs(1));
         assert_eq!(told.publish_timeout, Duration::from_secs(2));
-        assert_eq!(bus.shutdown_limit(), Duration::from_secs(3));
+        assert_eq!(told.shutdown_timeout, Duration::from_secs(3));
     }
 
     #[test]
@@ -302,10 +352,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_backend_declares_is_set_and_read_without_anybody_else_knowing_it() {
+        let bus = BusConfig::backend("nats").url("nats://host").setting(&RETENTION, "2h");
+        let told = bus.backend_config();
+        assert_eq!(told.given(&RETENTION), Some(Duration::from_secs(2 * 60 * 60)));
+        assert_eq!(told.given(&TOKEN), None);
+    }
+
+    #[test]
+    fn a_secret_setting_is_shown_nowhere() {
+        let bus = BusConfig::backend("nats").setting(&TOKEN, "hunter2").setting(&RETENTION, "1h");
+        let shown = format!("{bus:?} {:?} {:?}", bus.backend_config(), bus.validate("default"));
+        assert!(!shown.contains("hunter2") && shown.contains("1h"), "{shown}");
+    }
+
+    #[test]
     fn the_last_url_counts() {
         let bus = BusConfig::redis("nonsense").url("redis://host");
-        assert!(bus.refused_url.is_none() && bus.transport.url.is_some());
+        assert!(bus.backend_config().url.is_some());
         let bus = bus.url("nonsense");
-        assert!(bus.refused_url.is_some() && bus.transport.url.is_none());
+        assert!(bus.backend_config().url.is_none() && !bus.validate("default").is_empty());
     }
 }

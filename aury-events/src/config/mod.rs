@@ -4,24 +4,29 @@
 //!
 //! - [`bus`] and [`validate`]: the configuration of one bus, and what makes it unusable;
 //! - [`mod@env`]: the process's environment, as configuration;
-//! - [`values`]: what the value of a setting may be, in either;
-//! - [`problem`]: what is wrong, naming each [`setting`] as the user wrote it;
+//! - [`declared`]: what the linked backends say about themselves, their settings above all;
+//! - [`values`]: what names and identities may be;
+//! - [`problem`] and [`warning`]: what is wrong, and what is probably a mistake, in the user's own [`spelling`];
 //! - [`filter`]: which subscribers this process runs;
 //! - [`mod@nearest`]: what a misspelt word was probably meant to be.
 
 mod bus;
+mod declared;
 mod env;
 mod filter;
 mod nearest;
 mod problem;
-mod setting;
+mod spelling;
+#[cfg(test)]
+mod testing;
 mod validate;
 mod values;
+mod warning;
 
 pub use self::{bus::BusConfig, problem::ConfigProblem};
 pub(crate) use self::{
     env::Environment,
     filter::SubscriberFilter,
     nearest::nearest,
-    validate::{check_bus, check_service, check_source, check_subscribers, known_backends},
+    validate::{check_bus, check_service, check_source, check_subscribers},
 };

@@ -2,16 +2,19 @@
 
 use std::{error::Error, fmt};
 
-use aury_events_backends::config::BusUrl;
+use aury_events_backends::{
+    BackendFactory,
+    config::{BusUrl, InvalidUrl},
+};
 
-use super::{bus::RefusedUrl, setting::Setting};
+use super::spelling::Spelling;
 
 /// One thing that is wrong with a configuration: where, what, and what would be right.
 ///
 /// Neither `Display` nor `Debug` shows a password.
 #[derive(Debug, Clone)]
 pub struct ConfigProblem {
-    setting: Setting,
+    setting: Spelling,
     reason: Box<Reason>,
 }
 
@@ -20,55 +23,70 @@ enum Reason {
     Value { shown: String, expected: String },
     NotUnicode,
     TwoSpellings { other: String },
-    RefusedUrl(RefusedUrl),
+    Incomplete { missing: Spelling },
+    RefusedUrl { length: usize, reason: InvalidUrl },
     NoUrl { backend: &'static str, example: &'static str },
     UnfitUrl { url: BusUrl, backend: &'static str, schemes: &'static [&'static str] },
-    UnknownScheme { url: BusUrl, backend: Setting, schemes: Vec<&'static str> },
+    UnknownScheme { url: BusUrl, backend: Spelling, schemes: Vec<&'static str> },
+    Ambiguous { url: BusUrl, backend: Spelling, meant: Vec<&'static str> },
 }
 
 impl ConfigProblem {
-    fn new(setting: Setting, reason: Reason) -> Self {
+    fn new(setting: Spelling, reason: Reason) -> Self {
         Self { setting, reason: Box::new(reason) }
     }
 
-    /// A value that is none of those that are valid. `expected` is what [`values`](super::values) say.
-    pub(super) fn value(setting: Setting, value: &str, expected: String) -> Self {
-        Self::new(setting, Reason::Value { shown: shown(value), expected })
+    /// A value that is none of those that are valid. `expected` says which are.
+    pub(super) fn value(setting: Spelling, value: &str, is_secret: bool, expected: String) -> Self {
+        Self::new(setting, Reason::Value { shown: shown(value, is_secret), expected })
     }
 
-    pub(super) fn not_unicode(setting: Setting) -> Self {
+    /// A setting that another one has to stand beside.
+    pub(super) fn incomplete(setting: Spelling, missing: Spelling) -> Self {
+        Self::new(setting, Reason::Incomplete { missing })
+    }
+
+    pub(super) fn not_unicode(setting: Spelling) -> Self {
         Self::new(setting, Reason::NotUnicode)
     }
 
     /// Two variables that set one thing to different values.
-    pub(super) fn two_spellings(setting: Setting, other: String) -> Self {
+    pub(super) fn two_spellings(setting: Spelling, other: String) -> Self {
         Self::new(setting, Reason::TwoSpellings { other })
     }
 
-    pub(super) fn refused_url(setting: Setting, url: RefusedUrl) -> Self {
-        Self::new(setting, Reason::RefusedUrl(url))
+    /// A URL that did not parse. Its text may be a secret, so that only its length is kept.
+    pub(super) fn refused_url(setting: Spelling, length: usize, reason: InvalidUrl) -> Self {
+        Self::new(setting, Reason::RefusedUrl { length, reason })
     }
 
     /// No URL for a backend that needs one.
-    pub(super) fn no_url(setting: Setting, backend: &'static str, example: &'static str) -> Self {
+    pub(super) fn no_url(setting: Spelling, backend: &BackendFactory) -> Self {
+        let (backend, example) = (backend.name(), backend.example_url());
         Self::new(setting, Reason::NoUrl { backend, example })
     }
 
     /// A URL for a backend that cannot use it: it takes others, or none.
-    pub(super) fn unfit_url(
-        setting: Setting,
-        url: BusUrl,
-        backend: &'static str,
-        schemes: &'static [&'static str],
-    ) -> Self {
+    pub(super) fn unfit_url(setting: Spelling, url: BusUrl, backend: &BackendFactory) -> Self {
+        let (backend, schemes) = (backend.name(), backend.schemes());
         Self::new(setting, Reason::UnfitUrl { url, backend, schemes })
+    }
+
+    /// A URL that means several backends, where `backend` is not set.
+    pub(super) fn ambiguous(
+        setting: Spelling,
+        url: BusUrl,
+        backend: Spelling,
+        meant: Vec<&'static str>,
+    ) -> Self {
+        Self::new(setting, Reason::Ambiguous { url, backend, meant })
     }
 
     /// A URL that means no backend by itself, where `backend` is not set.
     pub(super) fn unknown_scheme(
-        setting: Setting,
+        setting: Spelling,
         url: BusUrl,
-        backend: Setting,
+        backend: Spelling,
         schemes: Vec<&'static str>,
     ) -> Self {
         Self::new(setting, Reason::UnknownScheme { url, backend, schemes })
@@ -77,13 +95,17 @@ impl ConfigProblem {
 
 /// A value as a message may show it: a URL in the wrong place is masked, what may hold a password is left out, and
 /// the rest is cut short.
-fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str, is_secret: bool) -> String {
+    let length = value.chars().count();
+    let hidden = || format!("a text of {length} characters (not shown)");
+    if is_secret {
+        return hidden();
+    }
     if let Ok(url) = BusUrl::parse(value) {
         return format!("`{url}`");
     }
-    let length = value.chars().count();
     if value.contains("://") || value.contains('@') {
-        return format!("a text of {length} characters (not shown)");
+        return hidden();
     }
     let cut: String = value.chars().take(60).collect();
     format!("`{}{}`", cut.escape_debug(), if length > 60 { "…" } else { "" })
@@ -109,7 +131,13 @@ impl fmt::Display for ConfigProblem {
                 f,
                 "{setting} and `{other}` set one thing to different values: keep one of them"
             ),
-            Reason::RefusedUrl(RefusedUrl { length, reason }) => {
+            Reason::Incomplete { missing } => write!(f, "{setting} needs {missing} beside it"),
+            Reason::Ambiguous { url, backend, meant } => write!(
+                f,
+                "{setting} is `{url}`, which means the backend `{}`: choose one by {backend}",
+                meant.join("` as well as `")
+            ),
+            Reason::RefusedUrl { length, reason } => {
                 write!(f, "{setting} ({length} characters, not shown) is no usable URL: {reason}")
             }
             Reason::NoUrl { backend, example } => write!(
@@ -135,14 +163,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-impl Error for ConfigProblem {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.reason {
-            Reason::RefusedUrl(url) => Some(&url.reason),
-            _ => None,
-        }
-    }
-}
+impl Error for ConfigProblem {}
 
 #[cfg(test)]
 mod tests {
@@ -150,14 +171,14 @@ mod tests {
 
     #[test]
     fn a_url_in_the_wrong_variable_is_masked() {
-        assert_eq!(shown("redis://shop:pw@host"), "`redis://shop:***@host`");
-        assert_eq!(shown("shop:pw@host"), "a text of 12 characters (not shown)");
-        assert_eq!(shown("redis://shop:p/w@host"), "a text of 21 characters (not shown)");
+        assert_eq!(shown("redis://shop:pw@host", false), "`redis://shop:***@host`");
+        assert_eq!(shown("shop:pw@host", false), "a text of 12 characters (not shown)");
+        assert_eq!(shown("redis://shop:p/w@host", false), "a text of 21 characters (not shown)");
     }
 
     #[test]
     fn a_value_is_shown_on_one_line_of_bearable_length() {
-        assert_eq!(shown("a\nb"), "`a\\nb`");
-        assert_eq!(shown(&"x".repeat(1000)), format!("`{}…`", "x".repeat(60)));
+        assert_eq!(shown("a\nb", false), "`a\\nb`");
+        assert_eq!(shown(&"x".repeat(1000), false), format!("`{}…`", "x".repeat(60)));
     }
 }

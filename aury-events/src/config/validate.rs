@@ -1,108 +1,92 @@
 //! What makes the configuration of a bus unusable, wherever it comes from.
 
-use super::{BusConfig, ConfigProblem, setting::Setting, values};
+use aury_events_backends::{BackendFactory, config::Common};
 
-/// A backend of this project.
-struct Known {
-    name: &'static str,
-    /// The schemes of the URLs it takes; none for one that needs no URL.
-    schemes: &'static [&'static str],
-    example: &'static str,
-}
-
-const REDIS_SCHEMES: &[&str] = &["redis", "rediss", "redis+unix", "unix"];
-
-/// The first that takes a scheme is what a URL means that stands alone.
-static KNOWN: [Known; 4] = [
-    Known { name: "memory", schemes: &[], example: "" },
-    Known { name: "redis", schemes: REDIS_SCHEMES, example: "redis://localhost:6379" },
-    Known { name: "redis-streams", schemes: REDIS_SCHEMES, example: "redis://localhost:6379" },
-    Known { name: "rabbitmq", schemes: &["amqp", "amqps"], example: "amqp://localhost:5672" },
-];
-
-/// The backend that a URL of that scheme means by itself.
-pub(super) fn backend_for(scheme: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|known| known.schemes.contains(&scheme)).map(|known| known.name)
-}
-
-/// The names of this project's backends, whether this build contains them or not.
-pub(crate) fn known_backends() -> impl Iterator<Item = &'static str> {
-    KNOWN.iter().map(|known| known.name)
-}
-
-/// All schemes that mean a backend by themselves.
-fn schemes() -> Vec<&'static str> {
-    let meant = |known: &'static Known| {
-        known.schemes.iter().copied().filter(|scheme| backend_for(scheme) == Some(known.name))
-    };
-    KNOWN.iter().flat_map(meant).collect()
-}
+use super::{
+    BusConfig, ConfigProblem,
+    bus::{BACKEND, Given, URL},
+    declared::{declaration, meant_by, owners, schemes},
+    spelling::Spelling,
+    values,
+    warning::ConfigWarning,
+};
 
 impl BusConfig {
     /// All that is wrong with the configuration of the bus of that name. Whether the backend exists is not asked here.
     pub(crate) fn validate(&self, bus: &str) -> Vec<ConfigProblem> {
         let mut problems: Vec<_> = self.check_url(bus).into_iter().collect();
-        let backend = &self.transport;
-        let mut check = |field, value: String, checked: Result<(), String>| {
+        for (&field, Given { text, .. }) in &self.given {
+            let setting = declaration(self.backend_name(), field);
+            let checked = match (field, setting) {
+                (BACKEND, _) => values::backend(text).map(drop),
+                (_, Some(setting)) => setting.check(text),
+                // A malformed URL was found above. A setting that nobody declares is worth a warning.
+                (_, None) => Ok(()),
+            };
             if let Err(expected) = checked {
-                let setting = self.origin.setting(bus, field);
-                problems.push(ConfigProblem::value(setting, &value, expected));
+                let is_secret = setting.is_some_and(|it| it.is_secret());
+                let spelling = self.spelling(bus, field);
+                problems.push(ConfigProblem::value(spelling, text, is_secret, expected));
             }
-        };
-        if let Some(name) = &self.backend {
-            check("BACKEND", name.clone(), values::backend(name).map(drop));
         }
-        let exchange = &backend.exchange_name;
-        check("EXCHANGE_NAME", exchange.clone(), values::exchange(exchange).map(drop));
-        if let Some(prefetch) = backend.prefetch {
-            check("PREFETCH", prefetch.to_string(), values::within(&prefetch, &values::PREFETCH));
-        }
-        for (field, number, range) in [
-            ("QUEUE_CAPACITY", backend.queue_capacity, values::QUEUE_CAPACITY),
-            ("QUEUE_BYTES", backend.queue_bytes, values::BYTES),
-            ("MAX_PAYLOAD_BYTES", backend.max_payload_bytes, values::MAX_PAYLOAD_BYTES),
-            ("DEAD_LETTER_MAX_COUNT", backend.dead_letter_max_count, values::DEAD_LETTERS),
-            ("DEAD_LETTER_MAX_BYTES", backend.dead_letter_max_bytes, values::BYTES),
-        ] {
-            check(field, number.to_string(), values::within(&number, &range));
-        }
-        let interruptions = &backend.max_interruptions;
-        check(
-            "MAX_INTERRUPTIONS",
-            interruptions.to_string(),
-            values::within(interruptions, &values::MAX_INTERRUPTIONS),
-        );
-        for (field, timeout) in [
-            ("CONNECT_TIMEOUT", backend.connect_timeout),
-            ("PUBLISH_TIMEOUT", backend.publish_timeout),
-            ("SHUTDOWN_TIMEOUT", self.shutdown_timeout),
-        ] {
-            check(field, format!("{timeout:?}"), values::timeout(timeout).map(drop));
-        }
+        let told = self.backend_config();
+        problems.extend(told.contradictions().into_iter().map(|(field, missing)| {
+            let missing = self.spelling(bus, missing);
+            ConfigProblem::incomplete(self.spelling(bus, field), missing)
+        }));
         problems
+    }
+
+    /// What is set and changes nothing.
+    pub(crate) fn warnings(&self, bus: &str) -> Vec<ConfigWarning> {
+        let Some(backend) = BackendFactory::find(self.backend_name()) else {
+            return Vec::new();
+        };
+        let matters = |field| match Common::find(field) {
+            Some(common) => common.matters_to(backend.capabilities()),
+            None => backend.own_setting(field).is_some(),
+        };
+        let idle = self.given.keys().filter(|field| ![BACKEND, URL].contains(field));
+        let idle = idle.filter(|field| !matters(field));
+        idle.map(|field| ConfigWarning::NoEffect {
+            setting: self.spelling(bus, field),
+            bus: bus.to_owned(),
+            backend: backend.name(),
+            owners: owners(field),
+        })
+        .collect()
     }
 
     /// Whether there is a URL where one is needed, and none where it would be ignored.
     fn check_url(&self, bus: &str) -> Option<ConfigProblem> {
-        let setting = self.origin.setting(bus, "URL");
-        if let Some(refused) = self.refused_url {
-            return Some(ConfigProblem::refused_url(setting, refused));
-        }
-        let url = self.transport.url.as_ref();
-        if let (None, Some(url)) = (&self.backend, url)
-            && backend_for(url.scheme()).is_none()
-        {
-            let backend = self.origin.setting(bus, "BACKEND");
-            return Some(ConfigProblem::unknown_scheme(setting, url.clone(), backend, schemes()));
-        }
-        let known = KNOWN.iter().find(|known| known.name == self.backend_name())?;
-        match url {
-            None if known.schemes.is_empty() => None,
-            None => Some(ConfigProblem::no_url(setting, known.name, known.example)),
-            Some(url) if known.schemes.contains(&url.scheme()) => None,
-            Some(url) => {
-                Some(ConfigProblem::unfit_url(setting, url.clone(), known.name, known.schemes))
+        let spelling = self.spelling(bus, URL);
+        let url = match (self.parsed_url(), self.given.get(URL)) {
+            (Some(Err(reason)), Some(Given { text, .. })) => {
+                let length = text.chars().count();
+                return Some(ConfigProblem::refused_url(spelling, length, reason));
             }
+            (url, _) => url.and_then(Result::ok),
+        };
+        if let (None, Some(url)) = (self.given.get(BACKEND), &url) {
+            let backend = self.spelling(bus, BACKEND);
+            match meant_by(url.scheme())[..] {
+                [_] => {}
+                [] => {
+                    let url = url.clone();
+                    return Some(ConfigProblem::unknown_scheme(spelling, url, backend, schemes()));
+                }
+                ref several => {
+                    let (url, several) = (url.clone(), several.to_vec());
+                    return Some(ConfigProblem::ambiguous(spelling, url, backend, several));
+                }
+            }
+        }
+        let backend = BackendFactory::find(self.backend_name())?;
+        match url {
+            None if backend.schemes().is_empty() => None,
+            None => Some(ConfigProblem::no_url(spelling, backend)),
+            Some(url) if backend.schemes().contains(&url.scheme()) => None,
+            Some(url) => Some(ConfigProblem::unfit_url(spelling, url, backend)),
         }
     }
 }
@@ -133,7 +117,7 @@ fn check_setter(
     checked: Result<String, String>,
 ) -> Result<(), ConfigProblem> {
     checked.map(drop).map_err(|expected| {
-        ConfigProblem::value(Setting::Setter { bus: None, field }, value, expected)
+        ConfigProblem::value(Spelling::Setter { bus: None, field }, value, false, expected)
     })
 }
 
@@ -142,9 +126,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::{
+        bus::{By, Origin},
+        testing::{RETENTION, TOKEN},
+    };
 
     fn problems(bus: &BusConfig) -> Vec<String> {
         bus.validate("orders").iter().map(ToString::to_string).collect()
+    }
+
+    fn warnings(bus: &BusConfig) -> Vec<String> {
+        bus.warnings("orders").iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -155,10 +147,12 @@ mod tests {
             BusConfig::redis("unix:///run/redis.sock"),
             BusConfig::redis_streams("redis://host"),
             BusConfig::rabbitmq("amqps://host/vhost"),
-            BusConfig::backend("nats"),
             BusConfig::backend("nats").url("nats://host"),
+            BusConfig::backend("unheard_of"),
+            BusConfig::backend("unheard_of").url("unheard-of://host"),
         ] {
             assert_eq!(problems(&bus), [""; 0]);
+            assert_eq!(warnings(&bus), [""; 0]);
         }
     }
 
@@ -166,14 +160,9 @@ mod tests {
     fn a_url_has_to_fit_the_backend() {
         for (bus, problem) in [
             (
-                BusConfig::redis("amqp://shop:pw@host"),
-                "`.url(..)` of bus `orders` is `amqp://shop:***@host`, but backend `redis` expects a URL that begins \
-                 with `redis://`, `rediss://`, `redis+unix://` or `unix://`",
-            ),
-            (
-                BusConfig::rabbitmq("redis://host"),
-                "`.url(..)` of bus `orders` is `redis://host`, but backend `rabbitmq` expects a URL that begins with \
-                 `amqp://` or `amqps://`",
+                BusConfig::backend("nats").url("amqp://shop:pw@host"),
+                "`.url(..)` of bus `orders` is `amqp://shop:***@host`, but backend `nats` expects a URL that begins \
+                 with `nats://` or `nats+tls://`",
             ),
             (
                 BusConfig::memory().url("redis://host"),
@@ -181,9 +170,8 @@ mod tests {
                  choose another backend",
             ),
             (
-                BusConfig::backend("redis-streams"),
-                "`.url(..)` of bus `orders` is not set: backend `redis-streams` needs a URL such as \
-                 `redis://localhost:6379`",
+                BusConfig::backend("nats"),
+                "`.url(..)` of bus `orders` is not set: backend `nats` needs a URL such as `nats://localhost:4222`",
             ),
             (
                 BusConfig::rabbitmq("shop:pw@host"),
@@ -195,11 +183,28 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "redis", feature = "rabbitmq"))]
+    #[test]
+    fn this_projects_backends_say_which_urls_they_take() {
+        for (bus, problem) in [
+            (
+                BusConfig::rabbitmq("redis://host"),
+                "`.url(..)` of bus `orders` is `redis://host`, but backend `rabbitmq` expects a URL that begins with \
+                 `amqp://` or `amqps://`",
+            ),
+            (
+                BusConfig::backend("redis-streams"),
+                "`.url(..)` of bus `orders` is not set: backend `redis-streams` needs a URL such as \
+                 `redis://localhost:6379`",
+            ),
+        ] {
+            assert_eq!(problems(&bus), [problem]);
+        }
+    }
+
     #[test]
     fn every_value_out_of_range_is_reported() {
         let bus = BusConfig::backend("my backend")
-            .exchange_name("")
-            .prefetch(0)
             .queue_capacity(0)
             .max_payload_bytes(0)
             .connect_timeout(Duration::ZERO)
@@ -208,15 +213,13 @@ mod tests {
         let problems = problems(&bus);
         let fields = [
             "backend",
-            "exchange_name",
-            "prefetch",
-            "queue_capacity",
-            "max_payload_bytes",
             "connect_timeout",
+            "max_payload_bytes",
             "publish_timeout",
+            "queue_capacity",
             "shutdown_timeout",
         ];
-        assert_eq!(problems.len(), fields.len());
+        assert_eq!(problems.len(), fields.len(), "{problems:?}");
         for (problem, field) in problems.iter().zip(fields) {
             assert!(
                 problem.starts_with(&format!("`.{field}(..)` of bus `orders` is ")),
@@ -224,9 +227,60 @@ mod tests {
             );
         }
         assert_eq!(
-            problems[2],
-            "`.prefetch(..)` of bus `orders` is `0`: expected a whole number from 1 to 65535"
+            problems[4],
+            "`.queue_capacity(..)` of bus `orders` is `0`: expected a whole number from 1 to 268435456"
         );
+    }
+
+    #[test]
+    fn a_secret_value_is_refused_without_being_shown() {
+        let bus = BusConfig::backend("nats").url("nats://host").setting(&TOKEN, "wrong");
+        assert_eq!(
+            problems(&bus),
+            [
+                "the setting `TOKEN` of bus `orders` is a text of 5 characters (not shown): expected a token"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused() {
+        let bus = BusConfig::backend("nats").url("nats://host");
+        assert_eq!(
+            problems(&bus.clone().tls_cert_file("cert.pem")),
+            [
+                "`.tls_cert_file(..)` of bus `orders` needs `.tls_key_file(..)` of bus `orders` beside it"
+            ]
+        );
+        assert_eq!(problems(&bus.tls_cert_file("cert.pem").tls_key_file("key.pem")), [""; 0]);
+    }
+
+    #[test]
+    fn a_scheme_that_two_crates_take_means_none_of_them() {
+        let mut bus = BusConfig::new(Origin::Environment);
+        bus.give(URL, "shared://host".to_owned(), By::Variable("EVENT_URL".to_owned()));
+        assert_eq!(
+            problems(&bus),
+            [
+                "`EVENT_URL` is `shared://host`, which means the backend `one` as well as `other`: choose one by \
+              `EVENT_ORDERS_BACKEND`"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_another_backend_would_read_is_set_without_effect() {
+        let bus =
+            BusConfig::memory().setting(&RETENTION, "1h").tls_ca_file("ca.pem").queue_capacity(1);
+        assert_eq!(
+            warnings(&bus),
+            [
+                "the setting `RETENTION` of bus `orders` has no effect: it is a setting of the backend `nats`, and the backend \
+                 of the bus `orders` is `memory`",
+                "`.tls_ca_file(..)` of bus `orders` has no effect on the backend `memory` of the bus `orders`",
+            ]
+        );
+        assert_eq!(warnings(&BusConfig::backend("nats").setting(&RETENTION, "1h")), [""; 0]);
     }
 
     #[test]

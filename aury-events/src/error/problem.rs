@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use aury_events_backends::{BackendFactory, error::WithCauses};
+use aury_events_backends::{BackendFactory, error::WithCauses, registry::Absent};
 
 use super::{BackendFailure, quoted};
 use crate::{
-    config::{ConfigProblem, known_backends, nearest},
+    config::{ConfigProblem, nearest},
     declared::Location,
 };
 
@@ -101,15 +101,16 @@ impl fmt::Display for Problem {
             Self::Config(problem) => fmt::Display::fmt(problem, f),
             Self::UnknownBackend { bus, backend } => {
                 write!(f, "the bus `{bus}` is to use the backend `{backend}`, ")?;
-                match feature_of(backend) {
+                match Absent::find(backend).map(Absent::feature) {
                     Some(feature) => write!(
                         f,
                         "which is not part of this build: enable the Cargo feature `{feature}` of aury-events"
                     ),
                     None => {
                         let names = BackendFactory::names();
+                        let absent = Absent::all().iter().map(Absent::name);
                         f.write_str("which no linked crate registers; ")?;
-                        match nearest(backend, names.iter().copied().chain(known_backends())) {
+                        match nearest(backend, names.iter().copied().chain(absent)) {
                             Some(meant) => write!(f, "did you mean `{meant}`?"),
                             None => write!(
                                 f,
@@ -158,14 +159,5 @@ impl fmt::Display for Problem {
             ),
             Self::Backend(failure) => fmt::Display::fmt(&WithCauses(failure), f),
         }
-    }
-}
-
-/// The Cargo feature that brings a backend of this project.
-fn feature_of(backend: &str) -> Option<&'static str> {
-    match backend {
-        "redis" | "redis-streams" => Some("redis"),
-        "rabbitmq" => Some("rabbitmq"),
-        _ => None,
     }
 }

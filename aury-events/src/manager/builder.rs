@@ -168,6 +168,7 @@ impl EventBusManagerBuilder {
         let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
         problems.extend(plan.problems());
         StartError::unless_none(problems)?;
+        plan.warn_of_idle_settings();
         plan.warn_of_idle_buses();
 
         let starting = Starting(Some(self.connect(service, Catalogue::of(&declared)).await?));
@@ -207,16 +208,13 @@ impl EventBusManagerBuilder {
             let name: Arc<str> = name.into();
             let factory =
                 BackendFactory::find(config.backend_name()).expect("the plan's backends exist");
-            let connect = Connect::new(
-                Arc::clone(&name),
-                Arc::clone(&service),
-                source,
-                config.backend_config().clone(),
-            );
+            let told = config.backend_config();
+            let limit = told.shutdown_timeout;
+            let connect = Connect::new(Arc::clone(&name), Arc::clone(&service), source, told);
             match factory.connect(connect).await {
                 Ok(backend) => {
                     let backend_name = config.backend_name().to_owned();
-                    let limit = config.shutdown_limit();
+
                     buses.push(BusCore::new(name, backend, backend_name, limit));
                 }
                 Err(error) => {

@@ -49,6 +49,13 @@ impl Plan<'_> {
         problems
     }
 
+    /// Warns of settings that change nothing.
+    pub(crate) fn warn_of_idle_settings(&self) {
+        for warning in self.buses.iter().flat_map(|(bus, config)| config.warnings(bus)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     /// Warns of buses that nothing uses: `EVENT_REDIS_URL` makes a bus `redis`, where the default one may be meant.
     pub(crate) fn warn_of_idle_buses(&self) {
         let events = EventEntry::all();

@@ -61,10 +61,16 @@ use crate::{
     in_flight::{InFlight, Tally},
     kit::Stage,
     maybe_ready::{BoxFuture, MaybeReady},
+    redis::settings::{self, KEY_PREFIX},
+    register_backend,
     registry::{BackendFactory, Connect},
 };
 
-inventory::submit! { BackendFactory::new("redis", CAPABILITIES, connect) }
+register_backend!(
+    BackendFactory::new("redis", CAPABILITIES, connect)
+        .url(settings::SCHEMES, settings::EXAMPLE)
+        .settings(&[&KEY_PREFIX])
+);
 
 const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().remote();
 
@@ -106,14 +112,14 @@ impl PubSubBackend {
         let deadline = Instant::now() + config.connect_timeout;
         let commands =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
-        let replay = ByChannel { prefix: config.key_prefix.clone(), service: Arc::clone(&service) };
+        let replay = ByChannel { prefix: config.get(&KEY_PREFIX), service: Arc::clone(&service) };
         let dead_letters =
             DeadLetters::new(Arc::clone(&commands), service, codec.clone(), config, replay);
         let dead_letters = Arc::new(dead_letters);
         let in_flight = InFlight::default();
         let storing = Arc::new(in_flight.tally());
         let (subscriptions, storable) =
-            Subscriptions::new(config.key_prefix.clone(), codec.clone(), Arc::clone(&storing));
+            Subscriptions::new(config.get(&KEY_PREFIX), codec.clone(), Arc::clone(&storing));
         let subscriptions = Arc::new(subscriptions);
         let left = deadline.saturating_duration_since(Instant::now());
         let listening = Link::connect(client, Arc::clone(&subscriptions), left).await?;
@@ -123,7 +129,7 @@ impl PubSubBackend {
         tasks.spawn(Arc::clone(&listening).supervise());
         tasks.spawn(store(storable, Arc::clone(&dead_letters), storing));
         Ok(Self {
-            prefix: config.key_prefix.clone(),
+            prefix: config.get(&KEY_PREFIX),
             codec,
             queue_capacity: config.queue_capacity,
             connect_timeout: config.connect_timeout,

@@ -79,10 +79,17 @@ use crate::{
     in_flight::InFlight,
     kit::Stage,
     maybe_ready::{BoxFuture, MaybeReady},
+    redis::settings::{self, KEY_PREFIX, PREFETCH},
+    register_backend,
     registry::{BackendFactory, Connect},
 };
 
-inventory::submit! { BackendFactory::new("redis-streams", CAPABILITIES, connect) }
+register_backend!(
+    BackendFactory::new("redis-streams", CAPABILITIES, connect)
+        .url(settings::SCHEMES, settings::EXAMPLE)
+        .only_by_name()
+        .settings(&[&KEY_PREFIX, &PREFETCH])
+);
 
 const CAPABILITIES: Capabilities =
     Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
@@ -144,7 +151,7 @@ impl StreamsBackend {
         let link =
             Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
         let codec = Codec::new(&config);
-        let keys = Keys::new(&config.key_prefix);
+        let keys = Keys::new(&config.get(&KEY_PREFIX));
         let replay = ByStream { keys: keys.clone(), service: Arc::clone(&service) };
         let dead_letters =
             DeadLetters::new(Arc::clone(&link), service, codec.clone(), &config, replay);

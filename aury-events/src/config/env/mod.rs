@@ -1,11 +1,10 @@
 //! The environment as configuration.
 //!
 //! A variable's name is taken apart ([`variable`]), its text is read by the table of [`fields`], and what is probably
-//! a mistake becomes a [`warning`], with the nearest name that exists.
+//! a mistake becomes a [`ConfigWarning`], with the nearest name that exists.
 
 mod fields;
 mod variable;
-mod warning;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -15,11 +14,12 @@ use std::{
 use self::{
     fields::{Field, Scope},
     variable::{Variable, nearest_bus},
-    warning::EnvWarning,
 };
 use super::{
     BusConfig, ConfigProblem,
-    setting::{Origin, Setting},
+    bus::{BACKEND, By, Origin, URL},
+    spelling::Spelling,
+    warning::ConfigWarning,
 };
 use crate::declared::DEFAULT_BUS;
 
@@ -39,7 +39,7 @@ pub(crate) struct Environment {
     /// What start-up has to refuse.
     pub(crate) problems: Vec<ConfigProblem>,
     /// What is to be logged, whether start-up succeeds or not: a misspelt variable explains a missing one.
-    pub(crate) warnings: Vec<EnvWarning>,
+    pub(crate) warnings: Vec<ConfigWarning>,
 }
 
 /// A variable that is set, and what it sets.
@@ -80,9 +80,7 @@ impl Environment {
 
     /// The configuration of the bus of that name, made if need be.
     fn bus(&mut self, name: &str) -> &mut BusConfig {
-        self.buses
-            .entry(name.to_owned())
-            .or_insert_with(|| BusConfig::new(Origin::Environment(BTreeMap::new())))
+        self.buses.entry(name.to_owned()).or_insert_with(|| BusConfig::new(Origin::Environment))
     }
 
     /// Understands what a variable sets, if it is ours and sets anything.
@@ -93,16 +91,16 @@ impl Environment {
         let (instance, field) = match Variable::parse(&variable)? {
             Variable::Field { instance, field } => (instance, field),
             Variable::Unknown { nearest } => {
-                self.warnings.push(EnvWarning::Unknown { variable, nearest });
+                self.warnings.push(ConfigWarning::Unknown { variable, nearest });
                 return None;
             }
         };
         if instance.is_some() && matches!(field.scope, Scope::Manager(_)) {
-            self.warnings.push(EnvWarning::WholeManager { variable, field: field.name });
+            self.warnings.push(ConfigWarning::WholeManager { variable, field: field.name });
             return None;
         }
         let Some(value) = value.to_str() else {
-            self.problems.push(ConfigProblem::not_unicode(Setting::Variable(variable)));
+            self.problems.push(ConfigProblem::not_unicode(Spelling::Variable(variable)));
             return None;
         };
         Some(Assignment { variable, instance, field, value: value.trim().to_owned() })
@@ -122,7 +120,7 @@ impl Environment {
                     let wins = first.instance.is_some() && assignment.instance.is_none();
                     if !wins && first.value != assignment.value {
                         self.problems.push(ConfigProblem::two_spellings(
-                            Setting::Variable(first.variable.clone()),
+                            Spelling::Variable(first.variable.clone()),
                             assignment.variable,
                         ));
                     }
@@ -133,22 +131,21 @@ impl Environment {
     }
 
     fn apply(&mut self, assignment: Assignment) {
-        let applied = match assignment.field.scope {
-            Scope::Manager(read) => read(self, &assignment.value),
-            Scope::Bus(read) => {
-                let bus = self.bus(assignment.bus());
-                bus.origin.record(assignment.field.name, &assignment.variable);
-                read(bus, &assignment.value)
+        let bus = assignment.bus().to_owned();
+        let Assignment { variable, field, value, .. } = assignment;
+        match field.scope {
+            Scope::Bus => self.bus(&bus).give(field.name, value, By::Variable(variable)),
+            Scope::Manager(read) => {
+                if let Err(expected) = read(self, &value) {
+                    let setting = Spelling::Variable(variable);
+                    self.problems.push(ConfigProblem::value(setting, &value, false, expected));
+                }
             }
-        };
-        if let Err(expected) = applied {
-            let setting = Setting::Variable(assignment.variable);
-            self.problems.push(ConfigProblem::value(setting, &assignment.value, expected));
         }
     }
 
     /// A misspelt field or instance may look like a bus: `EVENT_DOMIAN_PREFETCH`, `EVENT_DEFAUT_URL`.
-    fn stray_bus(&self, name: &str, bus: &BusConfig) -> Option<EnvWarning> {
+    fn stray_bus(&self, name: &str, bus: &BusConfig) -> Option<ConfigWarning> {
         let nearest = if name == DEFAULT_BUS {
             return None;
         } else if is_set_up(bus) {
@@ -157,8 +154,8 @@ impl Environment {
             let set_up = self.buses.iter().filter(|(_, bus)| is_set_up(bus));
             nearest_bus(name, set_up.map(|(name, _)| name.as_str()).chain([DEFAULT_BUS]))
         };
-        Some(EnvWarning::StrayBus {
-            variable: bus.origin.variables().next()?.to_owned(),
+        Some(ConfigWarning::StrayBus {
+            variable: bus.variables().next()?.to_owned(),
             bus: name.to_owned(),
             nearest: nearest.map(str::to_owned),
         })
@@ -167,7 +164,7 @@ impl Environment {
 
 /// Whether its backend was chosen, rather than left to the default.
 fn is_set_up(bus: &BusConfig) -> bool {
-    bus.origin.sets("BACKEND") || bus.origin.sets("URL")
+    [BACKEND, URL].iter().any(|field| bus.given.contains_key(field))
 }
 
 impl Assignment {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::testing::RETENTION;
 
 fn environment(vars: &[(&str, &str)]) -> Environment {
     Environment::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
@@ -56,14 +57,10 @@ fn named_buses_stand_beside_the_default_one() {
 #[test]
 fn every_field_is_applied() {
     let environment = sound(&[
-        ("EVENT_BACKEND", "rabbitmq"),
-        ("EVENT_URL", "amqp://host"),
-        ("EVENT_KEY_PREFIX", "shop:"),
-        ("EVENT_EXCHANGE_NAME", "shop"),
-        ("EVENT_EXCHANGE_TYPE", "direct"),
-        ("EVENT_QUEUE_TYPE", "classic"),
+        ("EVENT_BACKEND", "nats"),
+        ("EVENT_URL", "nats://host"),
+        ("EVENT_RETENTION", "2h"),
         ("EVENT_FORMAT", "aury"),
-        ("EVENT_PREFETCH", "7"),
         ("EVENT_QUEUE_CAPACITY", "8"),
         ("EVENT_MAX_PAYLOAD_BYTES", "9"),
         ("EVENT_CONNECT_TIMEOUT", "1s"),
@@ -75,20 +72,18 @@ fn every_field_is_applied() {
         ("EVENT_SUBSCRIBERS", "shop::*"),
     ]);
     let bus = &environment.buses["default"];
-    let expected = BusConfig::rabbitmq("amqp://host")
-        .key_prefix("shop:")
-        .exchange_name("shop")
-        .exchange_type("direct".parse().unwrap())
-        .queue_type("classic".parse().unwrap())
+    let expected = BusConfig::backend("nats")
+        .url("nats://host")
+        .setting(&RETENTION, "2h")
         .format("aury".parse().unwrap())
-        .prefetch(7)
         .queue_capacity(8)
         .max_payload_bytes(9)
         .connect_timeout(Duration::from_secs(1))
-        .publish_timeout(Duration::from_secs(2));
-    assert_eq!(bus.backend_name(), "rabbitmq");
+        .publish_timeout(Duration::from_secs(2))
+        .shutdown_timeout(Duration::from_secs(3));
+    assert_eq!(bus.backend_name(), "nats");
     assert_eq!(bus.backend_config(), expected.backend_config());
-    assert_eq!(bus.shutdown_limit(), Duration::from_secs(3));
+    assert_eq!(bus.backend_config().get(&RETENTION), Duration::from_secs(2 * 60 * 60));
     assert_eq!(environment.service.as_deref(), Some("shop"));
     assert_eq!(environment.source.as_deref(), Some("/shop"));
     assert_eq!(environment.max_hops, Some(9));
@@ -104,15 +99,19 @@ fn the_scheme_decides_where_no_backend_is_named() {
         ("unix:///run/redis.sock", "redis"),
         ("amqp://host", "rabbitmq"),
         ("AMQPS://host", "rabbitmq"),
+        ("nats://host", "nats"),
     ] {
         assert_eq!(sound(&[("EVENT_URL", url)]).buses["default"].backend_name(), backend);
     }
-    assert_eq!(
-        problems(&environment(&[("EVENT_URL", "nats://shop:pw@host")])),
-        ["`EVENT_URL` is `nats://shop:***@host`, which says no backend: expected `redis://`, \
-          `rediss://`, `redis+unix://`, `unix://`, `amqp://` or `amqps://`, or `EVENT_BACKEND` beside it"]
+    sound(&[("EVENT_URL", "nats+tls://host")]);
+    let refused = problems(&environment(&[("EVENT_URL", "natz://shop:pw@host")]));
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    let start = "`EVENT_URL` is `natz://shop:***@host`, which says no backend: expected `amqp://`, `amqps://`";
+    assert!(
+        refused.starts_with(start) && refused.ends_with(", or `EVENT_BACKEND` beside it"),
+        "{refused}"
     );
-    sound(&[("EVENT_URL", "nats://host"), ("EVENT_BACKEND", "nats")]);
+    sound(&[("EVENT_URL", "natz://host"), ("EVENT_BACKEND", "natz")]);
 }
 
 #[test]
@@ -140,10 +139,11 @@ fn two_spellings_have_to_agree() {
 #[test]
 fn every_bad_variable_is_reported_by_the_name_it_was_spelled_with() {
     let environment = environment(&[
-        ("EVENT_PREFETCH", "many"),
+        ("EVENT_QUEUE_CAPACITY", "many"),
         ("EVENT_CONNECT_TIMEOUT", "30"),
         ("EVENT_SERVICE", "redis://shop:pw@host"),
-        ("EVENT_A_BACKEND", "redis"),
+        ("EVENT_A_BACKEND", "nats"),
+        ("EVENT_A_RETENTION", "soon"),
         ("EVENT__B__URL", "redis://user:p/w@host"),
         ("EVENT_C_BACKEND", "memory"),
         ("EVENT__C_URL", "redis://host"),
@@ -151,14 +151,15 @@ fn every_bad_variable_is_reported_by_the_name_it_was_spelled_with() {
     assert_eq!(
         problems(&environment),
         [
-            "`EVENT_CONNECT_TIMEOUT` is `30`: expected a unit after the number, such as `30s` for seconds",
-            "`EVENT_PREFETCH` is `many`: expected a whole number from 1 to 65535",
             "`EVENT_SERVICE` is `redis://shop:***@host`: expected letters, digits, `_`, `-` and `.`",
-            "`EVENT_A_URL` is not set: backend `redis` needs a URL such as `redis://localhost:6379`",
+            "`EVENT_A_URL` is not set: backend `nats` needs a URL such as `nats://localhost:4222`",
+            "`EVENT_A_RETENTION` is `soon`: expected a whole number with `ms`, `s`, `m` or `h`, such as `30s`",
             "`EVENT__B__URL` (21 characters, not shown) is no usable URL: it holds a `#`, or an `@` after the first `/` \
              or `?`; in a password, write `@` as `%40`, `/` as `%2F`, `?` as `%3F` and `#` as `%23`",
             "`EVENT__C_URL` is `redis://host`, but backend `memory` takes no URL: remove it, or choose another \
              backend",
+            "`EVENT_CONNECT_TIMEOUT` is `30`: expected a unit after the number, such as `30s` for seconds",
+            "`EVENT_QUEUE_CAPACITY` is `many`: expected a whole number from 1 to 268435456",
         ]
     );
 }
@@ -166,11 +167,17 @@ fn every_bad_variable_is_reported_by_the_name_it_was_spelled_with() {
 #[test]
 fn a_misspelt_variable_is_named_with_the_nearest_one() {
     assert_eq!(
-        warnings(&[("EVENT_BACKND", "redis"), ("EVENT_ID", "1"), ("EVENT_A_SERVICE", "shop")]),
+        warnings(&[
+            ("EVENT_BACKND", "redis"),
+            ("EVENT_ID", "1"),
+            ("EVENT_A_SERVICE", "shop"),
+            ("EVENT_RETENTOIN", "1h")
+        ]),
         [
             "`EVENT_BACKND` sets nothing; did you mean `EVENT_BACKEND`?",
             "`EVENT_ID` sets nothing: no such setting is known",
             "`EVENT_A_SERVICE` sets nothing: `SERVICE` holds for the whole manager; write `EVENT_SERVICE`",
+            "`EVENT_RETENTOIN` sets nothing; did you mean `EVENT_RETENTION`?",
         ]
     );
 }
@@ -180,14 +187,14 @@ fn a_bus_by_mistake_is_named() {
     assert_eq!(
         warnings(&[
             ("EVENT_DOMAIN_URL", "redis://host"),
-            ("EVENT_DOMIAN_PREFETCH", "9"),
-            ("EVENT_X_PREFETCH", "9"),
+            ("EVENT_DOMIAN_STRICT", "true"),
+            ("EVENT_X_STRICT", "true"),
             ("EVENT_DEFAUT_URL", "redis://host"),
         ]),
         [
             "`EVENT_DEFAUT_URL` sets up a bus named `defaut`; did you mean `default`?",
-            "`EVENT_DOMIAN_PREFETCH` sets up a bus named `domian`; did you mean `domain`?",
-            "`EVENT_X_PREFETCH` sets up a bus named `x`, on the memory backend as neither `EVENT_X_BACKEND` nor \
+            "`EVENT_DOMIAN_STRICT` sets up a bus named `domian`; did you mean `domain`?",
+            "`EVENT_X_STRICT` sets up a bus named `x`, on the memory backend as neither `EVENT_X_BACKEND` nor \
              `EVENT_X_URL` is set",
         ]
     );

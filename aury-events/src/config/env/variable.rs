@@ -61,7 +61,7 @@ fn nearest_variable(name: &str) -> Option<String> {
         .min_by_key(|(distance, instance, _)| (*distance, instance.len()))?;
     Some(match (instance, &field.scope) {
         ("", _) | (_, Scope::Manager(_)) => format!("{PREFIX}{}", field.name),
-        (instance, Scope::Bus(_)) => format!("{PREFIX}{instance}_{}", field.name),
+        (instance, Scope::Bus) => format!("{PREFIX}{instance}_{}", field.name),
     })
 }
 
@@ -89,8 +89,8 @@ mod tests {
         for (name, instance, field) in [
             ("EVENT_URL", None, "URL"),
             ("EVENT__URL", None, "URL"),
-            ("EVENT_KEY_PREFIX", None, "KEY_PREFIX"),
-            ("EVENT__KEY__PREFIX", None, "KEY_PREFIX"),
+            ("EVENT_QUEUE_CAPACITY", None, "QUEUE_CAPACITY"),
+            ("EVENT__QUEUE__CAPACITY", None, "QUEUE_CAPACITY"),
             ("EVENT_DEFAULT_URL", Some("default"), "URL"),
             ("EVENT_DOMAIN_URL", Some("domain"), "URL"),
             ("EVENT_DOMAIN__URL", Some("domain"), "URL"),
@@ -98,9 +98,9 @@ mod tests {
             ("EVENT__DOMAIN__URL", Some("domain"), "URL"),
             ("EVENT_domain_URL", Some("domain"), "URL"),
             ("EVENT_QUEUE_URL", Some("queue"), "URL"),
-            ("EVENT_MY_BUS_KEY_PREFIX", Some("my_bus"), "KEY_PREFIX"),
-            ("EVENT_EXCHANGE_EXCHANGE_NAME", Some("exchange"), "EXCHANGE_NAME"),
-            ("EVENT_SHOP-2_QUEUE_TYPE", Some("shop-2"), "QUEUE_TYPE"),
+            ("EVENT_MY_BUS_RETENTION", Some("my_bus"), "RETENTION"),
+            ("EVENT_QUEUE_QUEUE_CAPACITY", Some("queue"), "QUEUE_CAPACITY"),
+            ("EVENT_SHOP-2_QUEUE_BYTES", Some("shop-2"), "QUEUE_BYTES"),
         ] {
             assert_eq!(parsed(name), (instance.map(str::to_owned), field), "{name}");
         }
@@ -113,11 +113,11 @@ mod tests {
             ("EVENT_ULR", Some("EVENT_URL")),
             ("EVENT_url", Some("EVENT_URL")),
             ("EVENT_URI", Some("EVENT_URL")),
-            ("EVENT_KEYPREFIX", Some("EVENT_KEY_PREFIX")),
-            ("EVENT_EXCHANGE_NAM", Some("EVENT_EXCHANGE_NAME")),
+            ("EVENT_QUEUEBYTES", Some("EVENT_QUEUE_BYTES")),
+            ("EVENT_RETENTOIN", Some("EVENT_RETENTION")),
             ("EVENT_CONECT_TIMEOUT", Some("EVENT_CONNECT_TIMEOUT")),
             ("EVENT_SUBSCRIBER", Some("EVENT_SUBSCRIBERS")),
-            ("EVENT_DOMAIN_EXCHANG_NAME", Some("EVENT_DOMAIN_EXCHANGE_NAME")),
+            ("EVENT_DOMAIN_TLS_CAFILE", Some("EVENT_DOMAIN_TLS_CA_FILE")),
             ("EVENT__DOMAIN__ULR", Some("EVENT_DOMAIN_URL")),
             ("EVENT_MY_BUS_QUEUECAPACITY", Some("EVENT_MY_BUS_QUEUE_CAPACITY")),
             ("EVENT_DOMAIN_MAX_HOP", Some("EVENT_MAX_HOPS")),

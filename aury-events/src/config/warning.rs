@@ -1,12 +1,12 @@
-//! What in the environment is probably not meant as it stands.
+//! What in a configuration is probably not meant as it stands.
 
 use std::fmt;
 
-use crate::config::setting::variable_name;
+use super::spelling::{Spelling, variable_name};
 
-/// Something in the environment that is probably a mistake, and is no reason not to start.
+/// Something in a configuration that is probably a mistake, and is no reason not to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum EnvWarning {
+pub(crate) enum ConfigWarning {
     /// A variable that sets nothing.
     Unknown { variable: String, nearest: Option<String> },
     /// A field of the manager that was given for one bus.
@@ -14,11 +14,25 @@ pub(crate) enum EnvWarning {
     /// A bus that nobody may have meant to set up: it is on the memory backend for want of a word about it, or its
     /// name is nearly that of another.
     StrayBus { variable: String, bus: String, nearest: Option<String> },
+    /// A setting of other backends than that of the bus.
+    NoEffect { setting: Spelling, bus: String, backend: &'static str, owners: Vec<&'static str> },
 }
 
-impl fmt::Display for EnvWarning {
+impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoEffect { setting, bus, backend, owners } => match owners[..] {
+                [] => write!(
+                    f,
+                    "{setting} has no effect on the backend `{backend}` of the bus `{bus}`"
+                ),
+                _ => write!(
+                    f,
+                    "{setting} has no effect: it is a setting of the backend `{}`, and the backend of the bus `{bus}` is \
+                     `{backend}`",
+                    owners.join("` and `")
+                ),
+            },
             Self::Unknown { variable, nearest: Some(nearest) } => {
                 write!(f, "`{variable}` sets nothing; did you mean `{nearest}`?")
             }

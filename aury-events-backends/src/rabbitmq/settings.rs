@@ -1,0 +1,32 @@
+//! The settings of RabbitMQ.
+
+pub use crate::config::PREFETCH;
+use crate::config::{ExchangeType, QueueType, Setting, read};
+
+/// The exchange that events are published to.
+// An AMQP 0-9-1 short string; the empty name belongs to the default exchange.
+pub static EXCHANGE_NAME: Setting<String> = Setting::new(
+    "EXCHANGE_NAME",
+    "The exchange that events are published to",
+    "aury.events",
+    |name| match name.len() {
+        1..=255 => Ok(name.to_owned()),
+        _ => Err("expected a name of 1 to 255 bytes".to_owned()),
+    },
+);
+
+/// How that exchange routes.
+pub static EXCHANGE_TYPE: Setting<ExchangeType> = Setting::new(
+    "EXCHANGE_TYPE",
+    "How that exchange routes: `topic`, `direct`, `fanout`",
+    "topic",
+    read::choice,
+);
+
+/// Which kind of queue holds what is not handled yet.
+pub static QUEUE_TYPE: Setting<QueueType> = Setting::new(
+    "QUEUE_TYPE",
+    "Which kind of queue holds what is not handled yet: `quorum`, `classic`",
+    "quorum",
+    read::choice,
+);
