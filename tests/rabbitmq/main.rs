@@ -4,6 +4,7 @@
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod chaos;
+mod delays;
 mod foreign;
 mod harness;
 mod interop;

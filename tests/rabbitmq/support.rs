@@ -56,12 +56,22 @@ impl Place {
 
     /// The queue of a subscriber: exchange, service and its id.
     pub(crate) fn queue(&self, subscriber: &str) -> String {
-        format!("{0}:{0}.{subscriber}", self.name)
+        format!("{0}/{0}/{subscriber}", self.name)
+    }
+
+    /// The queue of what has waited.
+    pub(crate) fn waited(&self) -> String {
+        format!("{}/delay:waited", self.name)
+    }
+
+    /// The queue of what has waited and can go nowhere.
+    pub(crate) fn stranded(&self) -> String {
+        format!("{}/delay:stranded", self.name)
     }
 
     /// The queue of its dead letters.
     pub(crate) fn dead(&self, subscriber: &str) -> String {
-        format!("{}.dead", self.queue(subscriber))
+        format!("{}/dead", self.queue(subscriber))
     }
 }
 

@@ -19,12 +19,12 @@ use lapin::{
 use tokio::time::{Instant, sleep};
 
 use super::{
+    declare::soft_error,
     link::Link,
     message::{self, Epitaph, Message, Messages},
     names::{Names, Queues},
-    publisher::{Publisher, is_unrouted},
+    publisher::Publisher,
     subscriptions::Subscriptions,
-    topology::soft_error,
 };
 use crate::{
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
@@ -105,7 +105,7 @@ impl DeadLetters {
         let own = self.subscriptions.own_queue(subscriber);
         let queue = own.unwrap_or_else(|| queues.queue.clone());
         match self.moves.publish(message.for_queue(&queue)).await {
-            Err(error) if is_unrouted(&error) => {
+            Err(error) if error.is_unroutable() => {
                 Err(BackendError::not_subscribed(Arc::clone(subscriber)))
             }
             outcome => outcome,

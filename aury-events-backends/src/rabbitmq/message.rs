@@ -18,7 +18,7 @@ use lapin::{
 };
 use uuid::Uuid;
 
-use super::names::Then;
+use super::topology::Needed;
 use crate::{
     config::BackendConfig,
     envelope::{
@@ -36,8 +36,6 @@ const REASON: &str = "aury-reason";
 const ATTEMPTS: &str = "aury-attempts";
 const ROUTING_KEY: &str = "aury-routing-key";
 const TIME: &str = "aury-time";
-/// By which the exchange of waiting messages finds the queue.
-pub(super) const WAIT: &str = "aury-wait";
 /// How often a quorum queue has delivered a message before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Where a queue has dead-lettered a message by itself, and why.
@@ -55,15 +53,6 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
     /// What has to exist on the broker for it to arrive.
     pub(super) needs: Option<Needed>,
-}
-
-/// Something on the broker that a message has to pass.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Needed {
-    /// The queue in which it waits.
-    Wait(Then, u32),
-    /// The queue it is for, of dead letters.
-    DeadQueue(ShortString),
 }
 
 /// What a message says beside the event.
@@ -164,10 +153,32 @@ impl Message {
         self.properties.headers().clone().unwrap_or_default()
     }
 
-    fn with_headers<'a>(mut self, added: impl IntoIterator<Item = (&'a str, AMQPValue)>) -> Self {
+    /// What it is called in log lines and errors: the name of its event.
+    pub(super) fn name(&self) -> ShortString {
+        self.properties.kind().as_ref().unwrap_or(&self.routing_key).clone()
+    }
+
+    /// Adds headers, or changes them.
+    #[must_use]
+    pub(super) fn with_headers<'a>(
+        mut self,
+        added: impl IntoIterator<Item = (&'a str, AMQPValue)>,
+    ) -> Self {
         let mut headers = self.headers();
         for (name, value) in added {
             headers.insert(name.into(), value);
+        }
+        self.properties = self.properties.with_headers(headers);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn without_headers(mut self, names: &[&str]) -> Self {
+        let mut headers = FieldTable::default();
+        for (name, value) in self.headers().inner() {
+            if !names.contains(&name.as_str()) {
+                headers.insert(name.clone(), value.clone());
+            }
         }
         self.properties = self.properties.with_headers(headers);
         self
@@ -212,14 +223,6 @@ impl Message {
         self
     }
 
-    /// Has it wait for so many milliseconds first.
-    #[must_use]
-    pub(super) fn after(mut self, waiting: &ShortString, then: Then, millis: u32) -> Self {
-        self.exchange = waiting.clone();
-        self.needs = Some(Needed::Wait(then, millis));
-        self.with_headers([(WAIT, AMQPValue::LongString(wait(then, millis).into()))])
-    }
-
     /// Makes it one that its subscriber is given as its attempt of that number.
     #[must_use]
     pub(super) fn attempt(self, attempt: u32) -> Self {
@@ -246,7 +249,7 @@ impl Message {
             (TIME, AMQPValue::LongLongInt(millis as i64)),
             new_copy(),
         ]);
-        letter.needs = Some(Needed::DeadQueue(dead_queue.clone()));
+        letter.needs = Some(Needed::Dead(dead_queue.clone()));
         letter.for_queue(dead_queue)
     }
 }
@@ -265,11 +268,6 @@ pub(super) fn token(letter: &Delivery) -> String {
         Some(copy) => format!("{id} {copy}"),
         None => id.to_owned(),
     }
-}
-
-/// The value of [`WAIT`] by which the queue of that wait is found.
-pub(super) fn wait(then: Then, millis: u32) -> String {
-    format!("{}-{millis}", then.word())
 }
 
 /// What a message says of its passage.
@@ -352,11 +350,11 @@ fn integer(value: &AMQPValue) -> Option<i64> {
     })
 }
 
-fn number(headers: &FieldTable, name: &str) -> Option<i64> {
+pub(super) fn number(headers: &FieldTable, name: &str) -> Option<i64> {
     integer(headers.inner().get(name)?)
 }
 
-fn text<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a FieldTable, name: &str) -> Option<&'a str> {
     match headers.inner().get(name)? {
         AMQPValue::ShortString(text) => Some(text.as_str()),
         AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok(),

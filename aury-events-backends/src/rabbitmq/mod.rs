@@ -43,6 +43,9 @@
 mod acks;
 mod broker;
 mod dead_letters;
+mod declare;
+mod delays;
+mod forwarder;
 mod inbox;
 mod link;
 mod message;
@@ -70,16 +73,19 @@ use tokio::{
 use self::{
     broker::Broker,
     dead_letters::DeadLetters,
+    declare::{DeclareError, answered},
+    delays::LONGEST_WAIT,
+    forwarder::{Forwarder, Problem},
     inbox::{Inbox, InboxConsumer, Intake},
     link::Link,
     message::{Message, Messages},
-    names::{Names, Then},
+    names::Names,
     publisher::{Manner, OnItsWay, Publisher},
     session::Desk,
     settings::{EXCHANGE_NAME, EXCHANGE_TYPE, PREFETCH, QUEUE_TYPE},
     subscription::Subscription,
     subscriptions::Subscriptions,
-    topology::{DeclareError, LONGEST_WAIT, Topology, answered},
+    topology::Topology,
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
@@ -129,6 +135,8 @@ pub struct RabbitMqBackend {
     events: Publisher,
     /// For messages that have to arrive where they are sent.
     moves: Publisher,
+    /// Why this process does not forward what has waited, if it does not.
+    forwarding: Problem,
     subscriptions: Arc<Subscriptions>,
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
@@ -164,8 +172,7 @@ impl RabbitMqBackend {
 
         let topology = Arc::new(Topology::new(&config, names.clone()));
         let declare = || async {
-            let asking = async { topology.declare_exchange(&publishing.channel().await?).await };
-            answered("declare the exchange", asking).await
+            answered("declare the exchange", topology.declare_exchange(&publishing)).await
         };
         until_declared(deadline, config.connect_timeout, declare).await?;
 
@@ -190,6 +197,15 @@ impl RabbitMqBackend {
         tasks.lasting.spawn(Arc::clone(&consuming).supervise());
         tasks.lasting.spawn(publishing_events);
         tasks.lasting.spawn(moving);
+        let forwarding = Problem::default();
+        let forwarder = Forwarder {
+            bus: Arc::clone(&bus),
+            link: Arc::clone(&consuming),
+            topology: Arc::clone(&topology),
+            moves: moves.clone(),
+            problem: forwarding.clone(),
+        };
+        tasks.lasting.spawn(forwarder.run());
         Ok(Self {
             bus,
             config,
@@ -199,6 +215,7 @@ impl RabbitMqBackend {
             consuming,
             events,
             moves,
+            forwarding,
             subscriptions,
             dead_letters,
             in_flight: InFlight::default(),
@@ -216,8 +233,8 @@ impl RabbitMqBackend {
         if !self.stage.takes(event.origin) {
             return Err(BackendError::closed());
         }
-        let Names { exchange, waiting, .. } = &self.topology.names;
-        let message = self.messages.event(&event.envelope, exchange.clone())?;
+        let names = &self.topology.names;
+        let message = self.messages.event(&event.envelope, names.exchange.clone())?;
         let Some(delay) = event.delay else { return Ok((message, &self.events)) };
         if delay > LONGEST_WAIT {
             return Err(BackendError::other(
@@ -225,8 +242,7 @@ impl RabbitMqBackend {
                 format!("RabbitMQ takes delays of up to {} days", LONGEST_WAIT.as_secs() / 86_400),
             ));
         }
-        let millis = delay.as_micros().div_ceil(1_000) as u32;
-        Ok((message.after(waiting, Then::ToExchange, millis), &self.moves))
+        Ok((message.after(delay, self.config.unroutable, names), &self.moves))
     }
 
     async fn publish_one(&self, event: &Outgoing) -> Result<(), BackendError> {
@@ -380,7 +396,8 @@ impl Backend for RabbitMqBackend {
     fn health(&self) -> Health {
         let problem = self.publishing.problem().or_else(|| self.consuming.problem());
         let is_up = self.stage.takes(Origin::Application) && problem.is_none();
-        Health::new(is_up, self.subscriptions.health()).with_problem(problem.map(Arc::from))
+        let problem = problem.map(Arc::from).or_else(|| self.forwarding.get());
+        Health::new(is_up, self.subscriptions.health()).with_problem(problem)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -1,24 +1,22 @@
 //! What things are called on the broker.
+//!
+//! Every queue's name begins with the exchange of its bus, so that two buses, such as those of production and of a
+//! trial, share nothing. `/` separates the parts: neither a service nor a subscriber holds one, and that of an exchange
+//! is encoded. So no two things have one name.
 
 use lapin::types::ShortString;
 use uuid::Uuid;
 
-use super::settings::EXCHANGE_NAME;
-use crate::{
-    config::{AnySetting, BackendConfig},
-    error::BackendError,
-};
+use super::{delays::Level, settings::EXCHANGE_NAME};
+use crate::{config::BackendConfig, error::BackendError};
 
-/// The names of one bus's exchanges and queues.
+/// The names of one bus's exchange and queues.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     /// The exchange that events are published to.
     pub(super) exchange: ShortString,
-    /// The exchange that leads to the queues in which messages wait.
-    pub(super) waiting: ShortString,
-    /// What the names of queues begin with. A bus with an exchange of its own has queues of its own, so that two of
-    /// them, such as those of production and of a trial, do not share their events.
-    prefix: String,
+    /// The exchange as the names of queues hold it.
+    encoded: String,
 }
 
 impl Names {
@@ -27,32 +25,54 @@ impl Names {
     /// When the exchange's name is longer than AMQP allows.
     pub(super) fn new(config: &BackendConfig) -> Result<Self, BackendError> {
         let exchange = &config.get(&EXCHANGE_NAME);
-        let is_default = exchange == EXCHANGE_NAME.default_text();
-        Ok(Self {
-            waiting: short(format!("{exchange}.waiting"))?,
-            exchange: short(exchange)?,
-            prefix: if is_default { String::new() } else { format!("{exchange}:") },
-        })
+        let encoded = exchange.replace('%', "%25").replace('/', "%2F");
+        let names = Self { exchange: short(exchange)?, encoded };
+        // The longest of those that the bus makes by itself.
+        short(names.stranded_text())?;
+        Ok(names)
     }
 
-    /// The queue that the processes of a service share for a subscriber, and its queue of dead letters.
+    /// The queues that the processes of a service share for a subscriber.
     ///
     /// # Errors
     ///
     /// When a name is longer than AMQP allows.
     pub(super) fn queues(&self, service: &str, subscriber: &str) -> Result<Queues, BackendError> {
-        let queue = format!("{}{service}.{subscriber}", self.prefix);
-        let dead = short(format!("{queue}.dead"))?;
-        Ok(Queues { queue: short(queue)?, dead })
+        Queues::beside(format!("{}/{service}/{subscriber}", self.encoded))
     }
 
-    /// The queue in which a message waits for so many milliseconds before it goes where `then` says.
-    pub(super) fn waiting_queue(
-        &self,
-        then: Then,
-        millis: u32,
-    ) -> Result<ShortString, BackendError> {
-        short(format!("{}.{}.{millis}ms", self.exchange, then.word()))
+    /// The subscriber whose queue that is on this bus, with all its queues.
+    pub(super) fn subscriber_of(&self, queue: &str) -> Option<(String, Queues)> {
+        let rest = queue.strip_prefix(&*self.encoded)?.strip_prefix('/')?;
+        let (_, subscriber) = rest.split_once('/')?;
+        if subscriber.is_empty() || subscriber.contains('/') {
+            return None;
+        }
+        Some((subscriber.to_owned(), Queues::beside(queue.to_owned()).ok()?))
+    }
+
+    /// A queue in which messages wait for the time of its level.
+    pub(super) fn waiting(&self, level: Level) -> ShortString {
+        self.made(format!("{}/delay:{level}", self.encoded))
+    }
+
+    /// The queue of what has waited in one of those, to be forwarded, or to wait for the rest of its time.
+    pub(super) fn waited(&self) -> ShortString {
+        self.made(format!("{}/delay:waited", self.encoded))
+    }
+
+    /// The queue of what has waited and cannot be forwarded, for somebody to look at.
+    pub(super) fn stranded(&self) -> ShortString {
+        self.made(self.stranded_text())
+    }
+
+    fn stranded_text(&self) -> String {
+        format!("{}/delay:stranded", self.encoded)
+    }
+
+    /// A name that is no longer than the one that [`new`](Self::new) has checked.
+    fn made(&self, name: String) -> ShortString {
+        ShortString::from(name)
     }
 }
 
@@ -61,30 +81,22 @@ impl Names {
 pub(super) struct Queues {
     pub(super) queue: ShortString,
     pub(super) dead: ShortString,
+    /// Of what was delivered to a process that died.
+    pub(super) suspects: ShortString,
 }
 
 impl Queues {
+    fn beside(queue: String) -> Result<Self, BackendError> {
+        Ok(Self {
+            dead: short(format!("{queue}/dead"))?,
+            suspects: short(format!("{queue}/suspects"))?,
+            queue: short(queue)?,
+        })
+    }
+
     /// A queue for this process alone. The name is made here: one that the broker makes could not be declared again.
     pub(super) fn of_this_process(&self) -> Result<ShortString, BackendError> {
-        short(format!("{}.{}", self.queue, Uuid::new_v4().simple()))
-    }
-}
-
-/// Where a message goes that has waited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Then {
-    /// To the queue that its routing key names.
-    ToQueue,
-    /// To the exchange of the bus, as if it were published then.
-    ToExchange,
-}
-
-impl Then {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::ToQueue => "retry",
-            Self::ToExchange => "delayed",
-        }
+        short(format!("{}/process-{}", self.queue, Uuid::new_v4().simple()))
     }
 }
 
@@ -107,24 +119,44 @@ mod tests {
         Names::new(&config).unwrap()
     }
 
-    #[test]
-    fn queues_are_named_after_service_and_subscriber() {
-        let queues = names("aury.events").queues("shop", "mail::send").unwrap();
-        assert_eq!(queues.queue.as_str(), "shop.mail::send");
-        assert_eq!(queues.dead.as_str(), "shop.mail::send.dead");
+    fn queue(exchange: &str, service: &str, subscriber: &str) -> String {
+        names(exchange).queues(service, subscriber).unwrap().queue.to_string()
     }
 
     #[test]
-    fn a_bus_with_an_exchange_of_its_own_has_queues_of_its_own() {
-        let names = names("trial");
-        assert_eq!(names.queues("shop", "mail").unwrap().queue.as_str(), "trial:shop.mail");
-        let waiting = names.waiting_queue(Then::ToQueue, 2_000).unwrap();
-        assert_eq!(waiting.as_str(), "trial.retry.2000ms");
+    fn queues_are_named_after_exchange_service_and_subscriber() {
+        let queues = names("aury.events").queues("shop", "mail::send").unwrap();
+        assert_eq!(queues.queue.as_str(), "aury.events/shop/mail::send");
+        assert_eq!(queues.dead.as_str(), "aury.events/shop/mail::send/dead");
+    }
+
+    #[test]
+    fn no_two_things_have_one_name() {
+        assert_ne!(queue("x", "a", "b.mail"), queue("x", "a.b", "mail"));
+        assert_ne!(queue("x/a", "b", "mail"), queue("x", "a", "b/mail"));
+        assert_ne!(queue("x%2Fa", "b", "mail"), queue("x/a", "b", "mail"));
+        let dead = names("x").queues("a", "mail").unwrap().dead;
+        assert_ne!(queue("x", "a", "mail.dead"), dead.as_str());
+        let own = names("x").queues("a", "mail").unwrap().of_this_process().unwrap();
+        assert!(names("x").subscriber_of(own.as_str()).is_none());
+        assert!(names("x").subscriber_of(dead.as_str()).is_none());
+        assert!(names("x").subscriber_of(names("x").waited().as_str()).is_none());
+    }
+
+    #[test]
+    fn a_queue_tells_whose_it_is() {
+        let (subscriber, queues) = names("x/y").subscriber_of("x%2Fy/shop/mail::send").unwrap();
+        assert_eq!(subscriber, "mail::send");
+        assert_eq!(queues.dead.as_str(), "x%2Fy/shop/mail::send/dead");
+        for foreign in ["", "orders", "x/shop/mail", "x%2Fy/shop", "x%2Fy/shop/", "x%2Fyshop/mail"]
+        {
+            assert!(names("x/y").subscriber_of(foreign).is_none(), "{foreign}");
+        }
     }
 
     #[test]
     fn a_name_that_is_too_long_is_named() {
         let error = names("aury.events").queues("shop", &"x".repeat(250)).unwrap_err();
-        assert!(error.to_string().contains("shop.xxx"), "{error}");
+        assert!(error.to_string().contains("shop/xxx"), "{error}");
     }
 }

@@ -9,11 +9,11 @@ use super::{
     acks::Acks,
     inbox::Inbox,
     message::{Message, Messages},
-    names::{Names, Queues, Then},
+    names::{Names, Queues},
     publisher::Publisher,
-    topology::LONGEST_WAIT,
 };
 use crate::{
+    config::Unroutable,
     delivery::{Delivery, Settle, Settlement},
     error::BackendError,
     kit::{Backoff, IN_PLACE},
@@ -75,29 +75,15 @@ impl Session {
     fn retry(&self, delivery: &Delivery, after: Duration) -> Result<Message, BackendError> {
         let Desk { messages, names, queues, .. } = &*self.desk;
         let event = messages.event(delivery.envelope(), names.exchange.clone())?;
-        let millis = whole_millis(after.min(LONGEST_WAIT));
         let attempt = delivery.attempt().saturating_add(1);
-        Ok(event.for_queue(&queues.queue).attempt(attempt).after(
-            &names.waiting,
-            Then::ToQueue,
-            millis,
-        ))
+        let retry = event.for_queue(&queues.queue).attempt(attempt);
+        Ok(retry.after(after, Unroutable::Error, names))
     }
 
     fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<Message, BackendError> {
         let Desk { messages, names, queues, .. } = &*self.desk;
         let event = messages.event(delivery.envelope(), names.exchange.clone())?;
         Ok(event.dead(&self.inbox.subscriber, reason, delivery.attempt(), &queues.dead))
-    }
-}
-
-/// Milliseconds in two significant digits, rounded up, so that waits which differ by chance share few queues.
-fn whole_millis(wait: Duration) -> u32 {
-    let millis = u32::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
-    let step = 10_u32.pow(millis.checked_ilog10().unwrap_or(0).saturating_sub(1));
-    match millis.div_ceil(step).checked_mul(step) {
-        Some(rounded) => rounded,
-        None => millis / step * step,
     }
 }
 
@@ -133,27 +119,5 @@ impl Settle for Session {
     fn give_back(&self, delivery: &Delivery) {
         self.acks.give_back(delivery.tag());
         self.inbox.returned();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_rounded_up_to_two_digits() {
-        for (wait, millis) in [
-            (1, 1),
-            (99, 99),
-            (100, 100),
-            (101, 110),
-            (1_999, 2_000),
-            (2_000, 2_000),
-            (61_234, 62_000),
-        ] {
-            assert_eq!(whole_millis(Duration::from_millis(wait)), millis);
-        }
-        assert_eq!(whole_millis(Duration::from_micros(1_500_001)), 1_600);
-        assert_eq!(whole_millis(Duration::from_secs(u64::MAX)), 4_200_000_000);
     }
 }

@@ -13,11 +13,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     acks::{Acks, Key, LINGER},
+    declare::{DeclareError, answered},
     inbox::{Inbox, Intake, Waiting},
     link::Link,
     message::{Message, passage},
     session::{Desk, Session},
-    topology::{DeclareError, Topology, answered},
+    topology::Topology,
 };
 use crate::{
     config::ExchangeType,
@@ -67,8 +68,8 @@ impl Subscription {
     }
 
     async fn begin(&self) -> Result<Live, DeclareError> {
+        let queue = self.declare().await?;
         let channel = self.link.channel().await?;
-        let queue = self.declare(&channel).await?;
         let prefetch = u16::try_from(self.prefetch).unwrap_or(u16::MAX);
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default()).await;
         qos.map_err(|error| self.passing("set the prefetch", error))?;
@@ -83,14 +84,14 @@ impl Subscription {
         Ok(Live { session, consumer })
     }
 
-    async fn declare(&self, channel: &Channel) -> Result<ShortString, DeclareError> {
+    async fn declare(&self) -> Result<ShortString, DeclareError> {
         let Desk { queues, .. } = &*self.desk;
         if self.inbox.is_own() {
             let queue = queues.of_this_process().map_err(DeclareError::Final)?;
-            self.topology.declare_own(channel, &queue, &queues.dead, &self.topic).await?;
+            self.topology.declare_own(&self.link, &queue, &self.topic).await?;
             return Ok(queue);
         }
-        self.topology.declare_shared(channel, queues, &self.topic).await?;
+        self.topology.declare_shared(&self.link, queues, &self.topic).await?;
         Ok(queues.queue.clone())
     }
 

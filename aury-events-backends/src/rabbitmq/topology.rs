@@ -1,52 +1,37 @@
-//! What a bus needs on the broker: exchanges, queues and bindings.
+//! What a bus needs on the broker: an exchange, queues and bindings.
 //!
 //! Everything is declared, never deleted, and declared again on each new connection. What exists already with other
-//! arguments is an [`Incompatible`] error, and stays as it is.
+//! arguments is an error, and stays as it is.
 
 use std::{
-    collections::HashMap,
-    error::Error,
-    fmt,
+    collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use lapin::{
-    Channel, ErrorKind, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
-    protocol::{AMQPErrorKind, AMQPSoftError},
+    ExchangeKind,
+    options::QueueDeclareOptions,
     types::{AMQPValue, FieldTable, ShortString},
 };
-use tokio::time::{Instant, timeout};
 
 use super::{
-    message::{Needed, WAIT, wait},
-    names::{Names, Queues, Then, short},
+    declare::{DeclareError, Declarer},
+    delays::Level,
+    link::Link,
+    names::{Names, Queues, short},
     settings::{EXCHANGE_TYPE, QUEUE_TYPE},
 };
 use crate::{
     config::{BackendConfig, ExchangeType, QueueType},
     envelope::Topic,
-    error::BackendError,
 };
 
-/// How often a quorum queue delivers a message that is never settled, before it puts it away as a dead letter: what
-/// RabbitMQ 4 does by default.
-const DELIVERY_LIMIT: i64 = 20;
+/// How often a quorum queue delivers a message again that is never settled: as good as always. The broker's count hits
+/// what was only prefetched when a process died, so interruptions are counted by us.
+const NO_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
-/// How long a queue of waiting messages outlives the longest wait in it. It is declared again long before.
-const SPARE: Duration = Duration::from_secs(60 * 60);
-
-/// For how long a queue of waiting messages is known to be there.
-const FRESH: Duration = Duration::from_secs(10 * 60);
-
-/// How long the broker may take to answer. One that has just started leaves requests about queues without a leader
-/// unanswered for ever; a new channel asks again.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// The longest wait: what RabbitMQ takes as a time to live and as an expiry, in milliseconds.
-pub(super) const LONGEST_WAIT: Duration =
-    Duration::from_millis(u32::MAX as u64 - SPARE.as_millis() as u64);
+/// How many queues are remembered as declared. One is declared again when it is needed and was forgotten.
+const REMEMBERED: usize = 4096;
 
 /// Declares what a bus needs.
 #[derive(Debug)]
@@ -54,8 +39,17 @@ pub(super) struct Topology {
     pub(super) names: Names,
     exchange_type: ExchangeType,
     queue_type: QueueType,
-    /// When queues of waiting messages were declared.
-    waiting: Mutex<HashMap<Needed, Instant>>,
+    /// What messages need and is there, as far as this process knows.
+    provided: Mutex<HashSet<Needed>>,
+}
+
+/// A queue that is declared with the first message for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Needed {
+    /// One in which messages wait.
+    Waiting(Level),
+    /// One of dead letters.
+    Dead(ShortString),
 }
 
 impl Topology {
@@ -64,7 +58,7 @@ impl Topology {
             names,
             exchange_type: config.get(&EXCHANGE_TYPE),
             queue_type: config.get(&QUEUE_TYPE),
-            waiting: Mutex::default(),
+            provided: Mutex::default(),
         }
     }
 
@@ -73,187 +67,150 @@ impl Topology {
     }
 
     /// Declares the exchange that events are published to.
-    pub(super) async fn declare_exchange(&self, channel: &Channel) -> Result<(), DeclareError> {
+    pub(super) async fn declare_exchange(&self, link: &Link) -> Result<(), DeclareError> {
+        let mut declarer = Declarer::new(link);
+        self.exchange(&mut declarer).await?;
+        declarer.end().await;
+        Ok(())
+    }
+
+    async fn exchange(&self, declarer: &mut Declarer<'_>) -> Result<(), DeclareError> {
         let kind = match self.exchange_type {
             ExchangeType::Topic => ExchangeKind::Topic,
             ExchangeType::Direct => ExchangeKind::Direct,
             ExchangeType::Fanout => ExchangeKind::Fanout,
         };
-        self.exchange(channel, &self.names.exchange, kind).await
+        declarer.exchange(&self.names.exchange, kind).await.map(drop)
     }
 
-    async fn exchange(
-        &self,
-        channel: &Channel,
-        name: &ShortString,
-        kind: ExchangeKind,
-    ) -> Result<(), DeclareError> {
-        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let declared =
-            channel.exchange_declare(name.clone(), kind, options, FieldTable::default()).await;
-        declared.map_err(|error| DeclareError::of(Thing::Exchange, name, error))
-    }
-
-    /// Declares the queue that the processes of a service share for a subscriber, with its queue of dead letters.
+    /// Declares the queue that the processes of a service share for a subscriber, with those that belong to it.
     pub(super) async fn declare_shared(
         &self,
-        channel: &Channel,
+        link: &Link,
         queues: &Queues,
         topic: &Topic,
     ) -> Result<(), DeclareError> {
-        self.declare_exchange(channel).await?;
-        self.declare_dead(channel, &queues.dead).await?;
-        let mut arguments = lasting(self.queue_type);
-        dead_letter_to(&mut arguments, "", Some(&queues.dead));
-        if self.queue_type == QueueType::Quorum {
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+        let mut declarer = Declarer::new(link);
+        self.exchange(&mut declarer).await?;
+        self.dead(&mut declarer, &queues.dead).await?;
+        let arguments = self.lasting(&queues.dead);
+        let mut suspects = arguments.clone();
+        suspects.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        declarer.queue(&queues.suspects, durable(), suspects).await?;
+        let is_ours = declarer.queue(&queues.queue, durable(), arguments).await?;
+        let bound = self.bind(&mut declarer, &queues.queue, topic).await;
+        match bound {
+            Err(DeclareError::Final(error)) if !is_ours && error.is_refused() => tracing::warn!(
+                queue = %queues.queue,
+                %error,
+                "cannot see whether the queue is bound: somebody else has declared it, and this user may not bind it"
+            ),
+            bound => bound?,
         }
-        self.queue(channel, &queues.queue, durable(), arguments).await?;
-        self.bind(channel, &queues.queue, topic).await
+        declarer.end().await;
+        Ok(())
     }
 
-    /// Declares a queue of this connection alone, which ends with its consumer, and the queue of dead letters of its
-    /// subscriber.
+    /// Declares a queue of this connection alone, which ends with its consumer.
     pub(super) async fn declare_own(
         &self,
-        channel: &Channel,
+        link: &Link,
         queue: &ShortString,
-        dead: &ShortString,
         topic: &Topic,
     ) -> Result<(), DeclareError> {
-        self.declare_exchange(channel).await?;
-        self.declare_dead(channel, dead).await?;
+        let mut declarer = Declarer::new(link);
+        self.exchange(&mut declarer).await?;
         let options =
             QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-        self.queue(channel, queue, options, FieldTable::default()).await?;
-        self.bind(channel, queue, topic).await
-    }
-
-    async fn declare_dead(
-        &self,
-        channel: &Channel,
-        dead: &ShortString,
-    ) -> Result<(), DeclareError> {
-        let mut arguments = kind(self.queue_type);
-        if self.queue_type == QueueType::Quorum {
-            // Reading it counts as a delivery.
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(i32::MAX.into()));
-        }
-        self.queue(channel, dead, durable(), arguments).await
-    }
-
-    /// Sees to it that what a message has to pass is there.
-    pub(super) async fn provide(
-        &self,
-        channel: &Channel,
-        needed: &Needed,
-    ) -> Result<(), DeclareError> {
-        match needed {
-            Needed::DeadQueue(dead) => self.declare_dead(channel, dead).await,
-            Needed::Wait(then, millis) => {
-                if self.is_fresh(needed) {
-                    return Ok(());
-                }
-                self.declare_waiting(channel, *then, *millis).await?;
-                self.waiting().insert(needed.clone(), Instant::now());
-                Ok(())
-            }
-        }
-    }
-
-    fn is_fresh(&self, needed: &Needed) -> bool {
-        let mut waiting = self.waiting();
-        waiting.retain(|_, declared| declared.elapsed() < FRESH);
-        waiting.contains_key(needed)
-    }
-
-    /// Takes nothing for granted any more: something that was declared is not there.
-    pub(super) fn forget(&self) {
-        self.waiting().clear();
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Needed, Instant>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Declares the queue in which messages wait for so many milliseconds, and the way into it.
-    async fn declare_waiting(
-        &self,
-        channel: &Channel,
-        then: Then,
-        millis: u32,
-    ) -> Result<(), DeclareError> {
-        self.exchange(channel, &self.names.waiting, ExchangeKind::Headers).await?;
-        let queue = self.names.waiting_queue(then, millis).map_err(DeclareError::Final)?;
-        // Whatever the type of the others: a classic queue lets go of a message before its target has it on disk.
-        let mut arguments = lasting(QueueType::Quorum);
-        match then {
-            // With the routing key that they have, which is the queue's name.
-            Then::ToQueue => dead_letter_to(&mut arguments, "", None),
-            Then::ToExchange => dead_letter_to(&mut arguments, self.names.exchange.as_str(), None),
-        }
-        let expires = i64::from(millis) + SPARE.as_millis() as i64;
-        arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis.into()));
-        arguments.insert("x-expires".into(), AMQPValue::LongLongInt(expires));
-        self.queue(channel, &queue, durable(), arguments).await?;
-        let mut header = FieldTable::default();
-        header.insert("x-match".into(), AMQPValue::LongString("all".into()));
-        header.insert(WAIT.into(), AMQPValue::LongString(wait(then, millis).into()));
-        self.bind_by(channel, &queue, &self.names.waiting, ShortString::default(), header).await
-    }
-
-    async fn queue(
-        &self,
-        channel: &Channel,
-        name: &ShortString,
-        options: QueueDeclareOptions,
-        arguments: FieldTable,
-    ) -> Result<(), DeclareError> {
-        let declared = channel.queue_declare(name.clone(), options, arguments).await;
-        declared.map(drop).map_err(|error| DeclareError::of(Thing::Queue, name, error))
+        declarer.queue(queue, options, FieldTable::default()).await?;
+        self.bind(&mut declarer, queue, topic).await?;
+        declarer.end().await;
+        Ok(())
     }
 
     async fn bind(
         &self,
-        channel: &Channel,
+        declarer: &mut Declarer<'_>,
         queue: &ShortString,
         topic: &Topic,
     ) -> Result<(), DeclareError> {
         let key = short(topic.to_string()).map_err(DeclareError::Final)?;
-        self.bind_by(channel, queue, &self.names.exchange, key, FieldTable::default()).await
+        declarer.bind(queue, &self.names.exchange, key).await
     }
 
-    async fn bind_by(
+    /// Declares the queue of what has waited, and the one of what cannot be forwarded from there.
+    pub(super) async fn declare_waited(&self, link: &Link) -> Result<(), DeclareError> {
+        let mut declarer = Declarer::new(link);
+        let stranded = self.names.stranded();
+        declarer.queue(&stranded, durable(), unlimited(QueueType::Quorum)).await?;
+        let mut arguments = unlimited(QueueType::Quorum);
+        // What is rejected goes there without being published, so that nothing can be refused.
+        dead_letter_to(&mut arguments, QueueType::Quorum, &stranded);
+        declarer.queue(&self.names.waited(), durable(), arguments).await?;
+        declarer.end().await;
+        Ok(())
+    }
+
+    /// Sees to it that a queue is there that a message needs.
+    pub(super) async fn provide(&self, link: &Link, needed: &Needed) -> Result<(), DeclareError> {
+        let mut declarer = Declarer::new(link);
+        match needed {
+            Needed::Dead(dead) => self.dead(&mut declarer, dead).await?,
+            Needed::Waiting(level) => {
+                // Whatever the type of the others: a classic queue lets go of a message before its target has it on
+                // disk.
+                let mut arguments = unlimited(QueueType::Quorum);
+                dead_letter_to(&mut arguments, QueueType::Quorum, &self.names.waited());
+                let time = AMQPValue::LongLongInt(level.millis().into());
+                arguments.insert("x-message-ttl".into(), time);
+                declarer.queue(&self.names.waiting(*level), durable(), arguments).await?;
+            }
+        }
+        declarer.end().await;
+        let mut provided = self.provided();
+        if provided.len() >= REMEMBERED {
+            provided.clear();
+        }
+        provided.insert(needed.clone());
+        Ok(())
+    }
+
+    pub(super) fn is_provided(&self, needed: &Needed) -> bool {
+        self.provided().contains(needed)
+    }
+
+    /// Takes a queue for granted no more: it is not there.
+    pub(super) fn forget(&self, needed: &Needed) {
+        self.provided().remove(needed);
+    }
+
+    fn provided(&self) -> MutexGuard<'_, HashSet<Needed>> {
+        self.provided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn dead(
         &self,
-        channel: &Channel,
-        queue: &ShortString,
-        exchange: &ShortString,
-        key: ShortString,
-        arguments: FieldTable,
+        declarer: &mut Declarer<'_>,
+        dead: &ShortString,
     ) -> Result<(), DeclareError> {
-        let (options, from) = (QueueBindOptions::default(), exchange.clone());
-        let bound = channel.queue_bind(queue.clone(), from, key, options, arguments).await;
-        bound.map_err(|error| DeclareError::of(Thing::Queue, queue, error))
+        declarer.queue(dead, durable(), unlimited(self.queue_type)).await.map(drop)
+    }
+
+    /// The arguments of a queue from which deliveries come; what it puts away goes to the dead letters.
+    fn lasting(&self, dead: &ShortString) -> FieldTable {
+        let mut arguments = unlimited(self.queue_type);
+        dead_letter_to(&mut arguments, self.queue_type, dead);
+        arguments
     }
 }
 
-/// The arguments of a queue of a type.
-fn kind(queue_type: QueueType) -> FieldTable {
+/// The arguments of a queue of a type that never puts a message away by itself.
+fn unlimited(queue_type: QueueType) -> FieldTable {
     let mut arguments = FieldTable::default();
     let kind = AMQPValue::LongString(queue_type.as_str().into());
     arguments.insert("x-queue-type".into(), kind);
-    arguments
-}
-
-/// The arguments of a queue that hands on what it puts away. A quorum queue keeps that until it has been taken.
-fn lasting(queue_type: QueueType) -> FieldTable {
-    let mut arguments = kind(queue_type);
     if queue_type == QueueType::Quorum {
-        for (name, value) in
-            [("x-dead-letter-strategy", "at-least-once"), ("x-overflow", "reject-publish")]
-        {
-            arguments.insert(name.into(), AMQPValue::LongString(value.into()));
-        }
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(NO_DELIVERY_LIMIT));
     }
     arguments
 }
@@ -262,120 +219,15 @@ fn durable() -> QueueDeclareOptions {
     QueueDeclareOptions { durable: true, ..Default::default() }
 }
 
-fn dead_letter_to(arguments: &mut FieldTable, exchange: &str, key: Option<&ShortString>) {
-    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(exchange.into()));
-    if let Some(key) = key {
-        let key = AMQPValue::LongString(key.as_str().into());
-        arguments.insert("x-dead-letter-routing-key".into(), key);
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Thing {
-    Exchange,
-    Queue,
-}
-
-impl fmt::Display for Thing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exchange => "exchange",
-            Self::Queue => "queue",
-        })
-    }
-}
-
-/// Why something could not be declared.
-#[derive(Debug)]
-pub(super) enum DeclareError {
-    /// It never can, as things stand.
-    Final(BackendError),
-    /// It may succeed on another channel or connection.
-    Passing(BackendError),
-}
-
-impl DeclareError {
-    fn of(thing: Thing, name: &ShortString, error: lapin::Error) -> Self {
-        let operation = format!("declare the {thing} {name}");
-        match soft_error(&error) {
-            Some(AMQPSoftError::PRECONDITIONFAILED) => Self::Final(BackendError::other(
-                operation,
-                Incompatible { thing, name: name.to_string(), broker: error },
-            )),
-            Some(AMQPSoftError::ACCESSREFUSED) => {
-                Self::Final(BackendError::other(operation, error))
-            }
-            _ => Self::Passing(BackendError::other(operation, error)),
-        }
-    }
-
-    pub(super) fn into_inner(self) -> BackendError {
-        match self {
-            Self::Final(error) | Self::Passing(error) => error,
-        }
-    }
-}
-
-/// Waits for what the broker is asked, up to a limit.
-pub(super) async fn answered<T>(
-    operation: &str,
-    asking: impl Future<Output = Result<T, DeclareError>>,
-) -> Result<T, DeclareError> {
-    match timeout(ANSWER, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(DeclareError::Passing(BackendError::timed_out(operation, ANSWER))),
-    }
-}
-
-impl From<BackendError> for DeclareError {
-    /// Of an error that is not the broker's answer to a declaration.
-    fn from(error: BackendError) -> Self {
-        if error.is_closed() { Self::Final(error) } else { Self::Passing(error) }
-    }
-}
-
-pub(super) fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => match error.kind() {
-            AMQPErrorKind::Soft(error) => Some(error.clone()),
-            AMQPErrorKind::Hard(_) => None,
-        },
-        _ => None,
-    }
-}
-
-/// An exchange or a queue exists with other arguments than the bus would give it.
-#[derive(Debug)]
-struct Incompatible {
-    thing: Thing,
-    name: String,
-    broker: lapin::Error,
-}
-
-impl fmt::Display for Incompatible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { thing, name, broker } = self;
-        // The broker's own words name the argument that differs, and both values.
-        let said = broker.to_string();
-        let difference = said.split_once("PRECONDITION_FAILED - ").map_or(&*said, |(_, it)| it);
-        write!(f, "it exists with other arguments: {difference}. It was left as it is. ")?;
-        match thing {
-            Thing::Exchange => write!(
-                f,
-                "Either set EVENT_EXCHANGE_TYPE to its type, or choose another EVENT_EXCHANGE_NAME, or delete the \
-                 exchange, which is declared again at the next start"
-            ),
-            Thing::Queue => write!(
-                f,
-                "Either set EVENT_QUEUE_TYPE to its type, or give the subscriber another name, or, when it is empty, \
-                 delete the queue (`rabbitmqctl delete_queue {name}`), which is declared again at the next start"
-            ),
-        }
-    }
-}
-
-impl Error for Incompatible {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.broker)
+/// Has a queue hand on what it puts away to another one. A quorum queue keeps that until it has been taken.
+fn dead_letter_to(arguments: &mut FieldTable, queue_type: QueueType, queue: &ShortString) {
+    let mut insert = |name: &str, value: &str| {
+        arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+    };
+    insert("x-dead-letter-exchange", "");
+    insert("x-dead-letter-routing-key", queue.as_str());
+    if queue_type == QueueType::Quorum {
+        insert("x-dead-letter-strategy", "at-least-once");
+        insert("x-overflow", "reject-publish");
     }
 }
