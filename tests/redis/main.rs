@@ -3,6 +3,9 @@
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod dead_letters;
+mod dropped;
+#[path = "../dropping/mod.rs"]
+mod dropping;
 mod policies;
 mod pubsub;
 #[path = "../policies/mod.rs"]

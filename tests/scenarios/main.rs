@@ -9,6 +9,9 @@ mod circuit_breakers;
 mod conditions;
 mod dead_letters;
 mod delays;
+mod dropped;
+#[path = "../dropping/mod.rs"]
+mod dropping;
 mod dynamic;
 mod failures;
 mod fan_out;

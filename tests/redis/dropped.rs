@@ -1,0 +1,23 @@
+//! Managers that are not shut down.
+
+use crate::{brokers::RedisServer, dropping::fifty_dropped_managers_leave_nothing};
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn fifty_dropped_managers_leave_nothing_on_redis() {
+    let server = RedisServer::start();
+    fifty_dropped_managers_leave_nothing(&[
+        ("EVENT_BACKEND", "redis"),
+        ("EVENT_URL", &server.url()),
+    ]);
+}
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn fifty_dropped_managers_leave_nothing_on_redis_streams() {
+    let server = RedisServer::start();
+    fifty_dropped_managers_leave_nothing(&[
+        ("EVENT_BACKEND", "redis-streams"),
+        ("EVENT_URL", &server.url()),
+    ]);
+}
