@@ -1,67 +1,71 @@
 //! A progress bar on stderr, where that is a terminal; elsewhere nothing.
 
 use std::{
-    io::{self, IsTerminal, Stderr, Write},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::{Duration, Instant},
+    io::{self, Write},
+    sync::LazyLock,
 };
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::values::counted;
 
-const WIDTH: usize = 30;
-const BETWEEN_DRAWINGS: Duration = Duration::from_millis(50);
-const CLEAR_LINE: &str = "\r\x1b[2K";
+/// So many steps are the whole way.
+const STEPS: u64 = 1_000;
 
-/// Whether the line of the cursor holds a bar.
-static IS_DRAWN: AtomicBool = AtomicBool::new(false);
+static BAR: LazyLock<ProgressBar> = LazyLock::new(|| {
+    let bar = ProgressBar::no_length();
+    bar.set_style(style("publishing  {msg}"));
+    bar
+});
 
 pub(crate) struct Progress {
-    is_terminal: bool,
-    drawn: Option<Instant>,
+    has_length: bool,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), drawn: None }
+        Self { has_length: false }
     }
 
-    /// Draws how far it is, from 0 to 1 where that is known; but not at every call.
+    /// Shows how far it is, from 0 to 1 where that is known.
     pub(crate) fn show(&mut self, done: Option<f64>, orders: u64) {
-        if self.is_terminal && self.drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN_DRAWINGS) {
-            self.drawn = Some(Instant::now());
-            draw(done, orders, "");
+        if let (Some(_), false) = (done, self.has_length) {
+            BAR.set_style(style("publishing {bar:30} {percent:3} %  {msg}"));
+            BAR.set_length(STEPS);
+            self.has_length = true;
+        }
+        if BAR.is_hidden() {
+            return;
+        }
+        BAR.set_message(counted(orders, "order"));
+        if let Some(done) = done {
+            BAR.set_position((done * STEPS as f64) as u64);
         }
     }
 
-    /// Draws the end, to be left on the screen.
+    /// Shows the end, to be left on the screen.
     pub(crate) fn finish(self, orders: u64) {
-        if self.is_terminal {
-            draw(Some(1.0), orders, "\n");
-            IS_DRAWN.store(false, Relaxed);
-        }
+        BAR.finish_with_message(counted(orders, "order"));
     }
 }
 
-/// Stderr for a message: the bar makes way for it.
-pub(crate) fn stderr() -> Stderr {
-    let mut stderr = io::stderr();
-    if IS_DRAWN.swap(false, Relaxed) {
-        let _ = write!(stderr, "{CLEAR_LINE}");
-    }
-    stderr
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid").progress_chars("██░")
 }
 
-// A terminal that is gone cannot be told: its errors are ignored.
-fn draw(done: Option<f64>, orders: u64, end: &str) {
-    IS_DRAWN.store(true, Relaxed);
-    let orders = counted(orders, "order");
-    let _ = match done {
-        Some(done) => {
-            let filled = (done * WIDTH as f64) as usize;
-            let (bar, rest) = ("█".repeat(filled), "░".repeat(WIDTH - filled));
-            let percent = (done * 100.0) as u32;
-            write!(io::stderr(), "{CLEAR_LINE}publishing {bar}{rest} {percent:3} %  {orders}{end}")
-        }
-        None => write!(io::stderr(), "{CLEAR_LINE}publishing  {orders}{end}"),
-    };
+/// Stderr for messages: the bar makes way for them.
+pub(crate) fn stderr() -> impl Write {
+    Messages
+}
+
+struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        BAR.suspend(|| io::stderr().write(text))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -14,27 +14,13 @@ pub(crate) fn nearest<'a>(
 /// Counted in letters to change, add, remove or swap with their neighbour (the optimal string alignment distance), of
 /// which a third of the word may be wrong.
 pub(super) fn distance(misspelt: &str, meant: &str) -> Option<usize> {
-    let (from, to): (Vec<char>, Vec<char>) = (misspelt.chars().collect(), meant.chars().collect());
-    let bound = to.len() / 3;
-    if from.len().abs_diff(to.len()) > bound {
+    let length = meant.chars().count();
+    let bound = length / 3;
+    // The distance is no less than the difference in length, and costs time as the product of the lengths.
+    if misspelt.chars().count().abs_diff(length) > bound {
         return None;
     }
-    // The row `i` holds the distances from the first `i` letters of the one to every beginning of the other.
-    let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
-    for i in 1..=from.len() {
-        let mut row = vec![i];
-        for j in 1..=to.len() {
-            let changed = usize::from(from[i - 1] != to[j - 1]);
-            let mut least =
-                (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + changed);
-            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    Some(rows[from.len()][to.len()]).filter(|distance| *distance <= bound)
+    Some(strsim::osa_distance(misspelt, meant)).filter(|distance| *distance <= bound)
 }
 
 #[cfg(test)]
