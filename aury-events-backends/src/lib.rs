@@ -17,6 +17,7 @@
 //! - `conformance` (with the feature of that name): the suite that every backend passes.
 
 pub mod backend;
+mod capabilities;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{AnySetting, BusUrl, Format, Setting, Unroutable, read};
-use crate::backend::Capabilities;
+use crate::capabilities::Capabilities;
 
 /// Declares the settings that every backend has: each is a field of `BackendConfig`, its default, and an entry of the
 /// table by which variables and setters reach it. Its documentation, a sentence without its period, is its meaning.
