@@ -109,6 +109,8 @@ pub struct SubscriptionSpec {
     pub broadcast: bool,
     /// How many deliveries are handled at a time.
     pub concurrency: usize,
+    /// Whether it requires that no event is lost: on a server that may lose some, it is refused.
+    pub durable: bool,
 }
 
 impl SubscriptionSpec {
@@ -124,7 +126,15 @@ impl SubscriptionSpec {
             service: service.into(),
             broadcast: false,
             concurrency: 1,
+            durable: false,
         }
+    }
+
+    /// Makes it one that requires that no event is lost.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
     }
 
     /// Makes it one that ends with this process.

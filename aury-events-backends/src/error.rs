@@ -14,9 +14,9 @@ enum Kind {
     Closed,
     Encode(EncodeError),
     NotSubscribed { subscriber: Arc<str> },
-    TimedOut { operation: String, after: Duration },
     NotTaken { why: NotTaken, what: String, said: String },
     NotConnected { operation: String, source: Option<Box<dyn Error + Send + Sync>> },
+    TimedOut { operation: String, after: Duration, cause: Option<Box<dyn Error + Send + Sync>> },
     Other { operation: String, source: Box<dyn Error + Send + Sync> },
 }
 
@@ -44,7 +44,18 @@ impl BackendError {
     /// There was no answer in time; `operation` is what was attempted, as in `publish order.created`.
     #[cold]
     pub fn timed_out(operation: impl Into<String>, after: Duration) -> Self {
-        Self(Box::new(Kind::TimedOut { operation: operation.into(), after }))
+        Self(Box::new(Kind::TimedOut { operation: operation.into(), after, cause: None }))
+    }
+
+    /// It was not done in time, and what stood in its way is known: `cause`, which may hold no password.
+    #[cold]
+    pub fn timed_out_after(
+        operation: impl Into<String>,
+        after: Duration,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (operation, cause) = (operation.into(), Some(cause.into()));
+        Self(Box::new(Kind::TimedOut { operation, after, cause }))
     }
 
     /// The client library or the broker reported an error; `operation` is what was attempted, as in `declare the
@@ -87,6 +98,16 @@ impl BackendError {
         source: Option<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self(Box::new(Kind::NotConnected { operation: operation.into(), source }))
+    }
+
+    /// The same error as that of a larger operation, as in `publish order.created`, which this was a step of.
+    #[must_use]
+    pub fn of_operation(self, operation: impl Into<String>) -> Self {
+        match *self.0 {
+            Kind::Closed => self,
+            Kind::NotConnected { source, .. } => Self::not_connected(operation, source),
+            _ => Self::other(operation, self),
+        }
     }
 
     /// Whether the bus is shutting down or has been shut down.
@@ -140,12 +161,15 @@ impl fmt::Display for BackendError {
                 "there is no subscription of `{subscriber}` to replay to: the dead letter is kept; start the \
                  subscriber first"
             ),
-            Kind::TimedOut { operation, after } => {
+            Kind::TimedOut { operation, after, cause: None } => {
                 write!(f, "{operation}: no answer within {after:?}")
             }
             Kind::NotTaken { what, said, .. } => write!(f, "{what}: {said}"),
             Kind::NotConnected { operation, .. } => {
                 write!(f, "could not {operation}: there is no connection")
+            }
+            Kind::TimedOut { operation, after, cause: Some(_) } => {
+                write!(f, "could not {operation} within {after:?}")
             }
             Kind::Other { operation, .. } => write!(f, "could not {operation}"),
         }
@@ -163,13 +187,13 @@ impl Error for BackendError {
         match &*self.0 {
             Kind::Encode(source) => Some(source),
             Kind::Other { source, .. } => Some(&**source),
-            Kind::NotConnected { source, .. } => {
-                source.as_ref().map(|source| &**source as &(dyn Error + 'static))
-            }
+            Kind::NotConnected { source: Some(source), .. }
+            | Kind::TimedOut { cause: Some(source), .. } => Some(&**source),
             Kind::Closed
             | Kind::NotSubscribed { .. }
             | Kind::TimedOut { .. }
-            | Kind::NotTaken { .. } => None,
+            | Kind::NotTaken { .. }
+            | Kind::NotConnected { .. } => None,
         }
     }
 }

@@ -30,8 +30,10 @@ pub(crate) struct Proxy {
 }
 
 /// What is done to connections now.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Rules {
+    /// Where new connections lead to.
+    server: SocketAddr,
     /// How often all connections have been cut.
     cuts: u64,
     refuses: bool,
@@ -53,9 +55,15 @@ impl Proxy {
             io::Result::Ok((TcpListener::from_std(listener)?, address))
         };
         let (listener, address) = listen().expect("there are free ports");
-        let rules = watch::Sender::new(Rules::default());
+        let rules = watch::Sender::new(Rules {
+            server,
+            cuts: 0,
+            refuses: false,
+            stalls: false,
+            bytes_per_second: None,
+        });
         let accepted = Arc::<AtomicUsize>::default();
-        let task = tokio::spawn(serve(listener, server, rules.clone(), Arc::clone(&accepted)));
+        let task = tokio::spawn(serve(listener, rules.clone(), Arc::clone(&accepted)));
         Self { address, rules, accepted, task }
     }
 
@@ -77,6 +85,11 @@ impl Proxy {
     /// Whether new connections are closed at once. Those that are open stay so.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.rules.send_modify(|rules| rules.refuses = refuses);
+    }
+
+    /// Has new connections lead to another server. Those that are open stay where they are.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        self.rules.send_modify(|rules| rules.server = server);
     }
 
     /// Passes nothing on any more. Connections stay open, and new ones are accepted.
@@ -102,12 +115,7 @@ impl Drop for Proxy {
 }
 
 /// Accepts connections for ever. They end with this future.
-async fn serve(
-    listener: TcpListener,
-    server: SocketAddr,
-    rules: watch::Sender<Rules>,
-    accepted: Arc<AtomicUsize>,
-) {
+async fn serve(listener: TcpListener, rules: watch::Sender<Rules>, accepted: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -116,7 +124,7 @@ async fn serve(
             continue;
         }
         accepted.fetch_add(1, SeqCst);
-        let rules = rules.subscribe();
+        let (server, rules) = (rules.borrow().server, rules.subscribe());
         connections.spawn(async move {
             if let Ok(server) = TcpStream::connect(server).await {
                 connect(client, server, rules).await;

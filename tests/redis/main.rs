@@ -2,14 +2,20 @@
 
 #[path = "../brokers/mod.rs"]
 mod brokers;
+mod cluster;
 mod dead_letters;
 mod dropped;
 #[path = "../dropping/mod.rs"]
 mod dropping;
+mod failover;
 mod policies;
 mod pubsub;
 #[path = "../policies/mod.rs"]
 mod rows;
+mod scopes;
+mod sentinel;
+mod server;
 mod streams;
+mod support;
 mod throughput;
 mod tls;

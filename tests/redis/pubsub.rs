@@ -227,14 +227,14 @@ async fn while_the_server_is_away_a_publish_fails_when_its_time_is_up() {
     };
     assert!(took >= limit && took < limit * 3, "{took:?}");
     assert!(
-        WithCauses(&error).to_string().contains("no answer within 300ms"),
+        WithCauses(&error).to_string().contains("not connected to Redis"),
         "{}",
         WithCauses(&error)
     );
     assert!(!bus.health().is_up);
     let error = bus.publish_all((0..1000).map(order)).await.unwrap_err();
     assert!(
-        WithCauses(&error).to_string().contains("no answer within 300ms"),
+        WithCauses(&error).to_string().contains("not connected to Redis"),
         "{}",
         WithCauses(&error)
     );

@@ -12,13 +12,11 @@ pub fn jittered(wait: Duration) -> Duration {
 }
 
 /// The waits of a backend for its server: they double from 50 milliseconds up to a second, each [`jittered`].
-#[cfg(feature = "wire")]
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
 }
 
-#[cfg(feature = "wire")]
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
 
@@ -51,7 +49,6 @@ mod tests {
         assert!(*longest - *shortest > Duration::from_millis(500), "they differ");
     }
 
-    #[cfg(feature = "wire")]
     #[test]
     fn waits_grow_up_to_a_second_and_are_shortened_by_at_most_a_half() {
         let mut backoff = Backoff::new();

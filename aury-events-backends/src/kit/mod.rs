@@ -3,15 +3,29 @@
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod background;
 mod backoff;
+mod deadline;
 mod delayed;
+#[cfg(feature = "wire")]
+mod link;
+mod log_throttle;
+mod retry;
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod stage;
+mod sync;
+mod tasks;
 
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 pub use self::background::background;
-#[cfg(feature = "wire")]
-pub use self::backoff::Backoff;
-pub use self::backoff::jittered;
 pub(crate) use self::delayed::{Alarm, Delayed, due_after};
+#[cfg(feature = "wire")]
+pub use self::link::{Connector, Link, Pause};
+pub use self::{
+    backoff::{Backoff, jittered},
+    deadline::Deadline,
+    log_throttle::LogThrottle,
+    retry::{AttemptError, retry},
+    sync::{lock, read, write},
+    tasks::{TaskName, Tasks, catch, supervise},
+};
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 pub(crate) use self::{delayed::IN_PLACE, stage::Stage};

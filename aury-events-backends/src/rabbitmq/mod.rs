@@ -290,7 +290,7 @@ impl RabbitMqBackend {
         if !self.stage.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
-        let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency } = spec;
+        let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency, .. } = spec;
         let operation = format!("subscribe {subscriber} to {topic}");
         if self.config.get(&EXCHANGE_TYPE) == ExchangeType::Direct
             && matches!(topic, Topic::Pattern(_))

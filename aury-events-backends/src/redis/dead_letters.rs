@@ -19,8 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     codec::Codec,
-    link::{Commands, Link},
-    settings::KEY_PREFIX,
+    link::{Commands, Connection, Link},
 };
 use crate::{
     config::BackendConfig,
@@ -80,10 +79,11 @@ impl DeadLetters {
         link: Arc<Link<Commands>>,
         service: Arc<str>,
         codec: Codec,
+        prefix: &str,
         config: &BackendConfig,
         replay: impl Replay + 'static,
     ) -> Self {
-        let key = format!("{}dead-letters", config.get(&KEY_PREFIX)).into();
+        let key = format!("{prefix}dead-letters").into();
         let replay = Arc::new(replay);
         Self { link, key, service, codec, limit: config.publish_timeout, replay }
     }
@@ -143,7 +143,7 @@ impl DeadLetters {
         command: &Cmd,
         operation: impl Fn() -> String,
     ) -> Result<redis::Value, BackendError> {
-        let send = |mut connection: redis::aio::MultiplexedConnection| async move {
+        let send = |mut connection: Connection| async move {
             connection.send_packed_command(command).await?.extract_error()
         };
         self.link.run(operation, self.limit, send).await

@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::aio::MultiplexedConnection;
-use tokio::task::JoinHandle;
-
 use super::{
     connection::RedisClient,
-    link::{ANSWER, Commands, Link},
+    link::{ANSWER, Commands, Connection, Link, RedisConnector},
+    probe::Use,
     settings::KEY_PREFIX,
 };
 use crate::{
@@ -32,7 +30,6 @@ pub struct RedisIdempotency {
     link: Arc<Link<Commands>>,
     prefix: String,
     remembered: Duration,
-    supervisor: JoinHandle<()>,
 }
 
 impl RedisIdempotency {
@@ -46,10 +43,11 @@ impl RedisIdempotency {
         let url = url.parse();
         config.url =
             Some(url.map_err(|error| BackendError::other("read the URL of Redis", error))?);
-        let client = RedisClient::new(&config)?;
-        let link = Link::connect(client, Arc::new(Commands), config.connect_timeout).await?;
-        let supervisor = tokio::spawn(Arc::clone(&link).supervise());
-        Ok(Self { link, prefix: config.get(&KEY_PREFIX), remembered: REMEMBERED, supervisor })
+        let prefix = config.get(&KEY_PREFIX);
+        let client = RedisClient::new(&config, Use::Idempotency, &prefix)?;
+        let connector = RedisConnector::new(client, Arc::new(Commands));
+        let link = Link::connect(connector, config.connect_timeout).await?;
+        Ok(Self { link, prefix, remembered: REMEMBERED })
     }
 
     /// Sets how long an event is remembered, at least a millisecond. Default: a day.
@@ -81,8 +79,8 @@ impl IdempotencyStore for RedisIdempotency {
     ) -> BoxFuture<'a, Result<bool, BackendError>> {
         let operation =
             move || format!("ask Redis whether `{}` has handled an event", key.subscriber());
-        let ask = move |mut connection: MultiplexedConnection| async move {
-            redis::cmd("EXISTS").arg(self.name_of(key)).query_async(&mut connection).await
+        let ask = move |mut connection: Connection| async move {
+            redis::cmd("EXISTS").arg(self.name_of(key)).query_async(&mut *connection).await
         };
         Box::pin(self.link.run(operation, ANSWER, ask))
     }
@@ -94,18 +92,11 @@ impl IdempotencyStore for RedisIdempotency {
         let operation =
             move || format!("tell Redis that `{}` has handled an event", key.subscriber());
         let millis = u64::try_from(self.remembered.as_millis()).unwrap_or(u64::MAX);
-        let mark = move |mut connection: MultiplexedConnection| async move {
+        let mark = move |mut connection: Connection| async move {
             let mut set = redis::cmd("SET");
             set.arg(self.name_of(key)).arg("").arg("PX").arg(millis);
-            set.query_async(&mut connection).await
+            set.query_async(&mut *connection).await
         };
         Box::pin(self.link.run(operation, ANSWER, mark))
-    }
-}
-
-impl Drop for RedisIdempotency {
-    fn drop(&mut self) {
-        self.link.close();
-        self.supervisor.abort();
     }
 }

@@ -1,33 +1,25 @@
-//! A connection that is made again whenever it is lost.
+//! The connections of a bus to its Redis server, supervised by a [`kit::Link`](crate::kit::Link).
 //!
-//! The client library's own `ConnectionManager` gives up after some attempts and notices a loss only when a command
-//! fails, which a connection that just listens never sends. A [`Link`] looks after its connection by itself: it is
-//! told at once when the socket ends, asks for a sign of life when it is silent, and tries again for ever.
+//! The client library tells at once when a socket has ended, by the last of what it pushes. A connection is asked for a
+//! sign of life all the time: a server that has become a replica keeps the connections of its clients open.
 
-use std::{
-    ops::ControlFlow,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::{error::Error, sync::Arc, time::Duration};
+
+use redis::{PushInfo, RedisError, aio::MultiplexedConnection};
+use tokio::{select, time::sleep};
+
+pub(crate) use super::connection::{ANSWER, Connection};
+use super::connection::{OnPush, RedisClient, closed_by_peer, failed};
+use crate::{
+    error::BackendError,
+    kit::{self, AttemptError, Connector, Pause, catch, retry},
 };
 
-use redis::{PushInfo, PushKind, RedisError, aio::MultiplexedConnection};
-use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, sleep, timeout, timeout_at},
-};
+/// How often a connection is asked for a sign of life. What has happened to its server is known soon after.
+const PING_EVERY: Duration = Duration::from_secs(1);
 
-use super::connection::{RedisClient, is_refusal, within};
-use crate::{error::BackendError, kit::Backoff};
-
-/// How often a silent connection is asked for a sign of life.
-const PING_EVERY: Duration = Duration::from_secs(2);
-
-/// How long a connection may owe the answer to a `PING` or a subscription. Generous, since the answer queues behind
-/// all that was asked before.
-pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// A supervised connection to Redis.
+pub(crate) type Link<R> = kit::Link<RedisConnector<R>>;
 
 /// What a connection is for.
 pub(crate) trait Role: Send + Sync + 'static {
@@ -71,252 +63,126 @@ impl Role for Commands {
     fn lost(&self) {}
 }
 
-/// A supervised connection. Whoever makes it runs [`supervise`](Self::supervise) in a task.
-#[derive(Debug)]
-pub(crate) struct Link<R> {
-    role: Arc<R>,
+/// Opens connections for a role, and watches them.
+pub(crate) struct RedisConnector<R> {
     client: RedisClient,
-    state: watch::Sender<State>,
-    /// Tells the supervisor that the socket has ended.
-    ended: Notify,
-    /// The number of the latest attempt, by which the end of an old connection is told from that of its successor.
-    latest: AtomicU64,
-    /// The number of the latest connection that has ended, which may be before it was up.
-    latest_ended: AtomicU64,
+    role: Arc<R>,
 }
 
-#[derive(Debug)]
-enum State {
-    Down,
-    /// With the number of the attempt.
-    Up(u64, MultiplexedConnection),
-    /// For good.
-    Closed,
-}
-
-impl<R: Role> Link<R> {
-    /// A link that is down.
-    pub(super) fn new(client: RedisClient, role: Arc<R>) -> Arc<Self> {
-        Arc::new(Self {
-            role,
-            client,
-            state: watch::Sender::new(State::Down),
-            ended: Notify::new(),
-            latest: AtomicU64::new(0),
-            latest_ended: AtomicU64::new(0),
-        })
+impl<R: Role> RedisConnector<R> {
+    pub(crate) fn new(client: RedisClient, role: Arc<R>) -> Self {
+        Self { client, role }
     }
 
-    /// Connects, waiting up to `limit` for a server that is late.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses us, as with a wrong password, at once; when it cannot be reached, past the limit.
-    pub(crate) async fn connect(
-        client: RedisClient,
-        role: Arc<R>,
-        limit: Duration,
-    ) -> Result<Arc<Self>, BackendError> {
-        let link = Self::new(client, role);
-        let deadline = Instant::now() + limit;
-        let address = link.client.address();
-        let mut last = None;
-        let connecting = link.keep_trying(|error| {
-            if is_refusal(&error) {
-                return ControlFlow::Break(error);
-            }
-            if last.is_none() {
-                tracing::info!(address, purpose = R::PURPOSE, %error, "waiting for Redis");
-            }
-            last = Some(error);
-            ControlFlow::Continue(())
-        });
-        let outcome = timeout_at(deadline, connecting).await;
-        match outcome {
-            Ok(Ok(())) => Ok(link),
-            Ok(Err(refusal)) => {
-                Err(BackendError::other(format!("connect to Redis at {address}"), refusal))
-            }
-            Err(_) => Err(match last {
-                Some(error) => BackendError::other(
-                    format!("connect to Redis at {address} within {limit:?}"),
-                    error,
-                ),
-                None => BackendError::timed_out(format!("connect to Redis at {address}"), limit),
-            }),
-        }
-    }
-
-    /// Looks after the connection for ever: to be run in a task that is aborted in the end.
-    pub(crate) async fn supervise(self: Arc<Self>) {
-        let address = self.client.address();
-        loop {
-            let error = self.until_lost().await;
-            self.set(|state| *state = State::Down);
-            self.role.lost();
-            let since = Instant::now();
-            tracing::warn!(address, purpose = R::PURPOSE, %error, "lost the connection to Redis");
-            let mut was_refused = false;
-            let reconnecting = self.keep_trying(|error| {
-                if is_refusal(&error) && !std::mem::replace(&mut was_refused, true) {
-                    tracing::error!(address, purpose = R::PURPOSE, %error, "Redis refuses the connection");
-                }
-                ControlFlow::Continue(())
-            });
-            // Without a break, it ends with success alone.
-            let _ = reconnecting.await;
-            tracing::info!(
-                address,
-                purpose = R::PURPOSE,
-                "restored the connection to Redis after {:?}",
-                since.elapsed()
-            );
-        }
-    }
-
-    /// Tries to establish the connection until it stands, or `on_error` breaks off.
-    async fn keep_trying(
-        self: &Arc<Self>,
-        mut on_error: impl FnMut(RedisError) -> ControlFlow<RedisError> + Send,
-    ) -> Result<(), RedisError> {
-        let mut backoff = Backoff::new();
-        loop {
-            let Err(error) = self.establish().await else { return Ok(()) };
-            if let ControlFlow::Break(error) = on_error(error) {
-                return Err(error);
-            }
-            sleep(backoff.next_wait()).await;
-        }
-    }
-
-    /// One attempt: the connection is up when the role has prepared it.
-    async fn establish(self: &Arc<Self>) -> Result<(), RedisError> {
-        let number = self.latest.fetch_add(1, SeqCst) + 1;
-        let (role, link) = (Arc::clone(&self.role), Arc::downgrade(self));
-        let on_push = move |push: PushInfo| match push.kind {
-            PushKind::Disconnection => Self::note_end(&link, number),
-            _ => role.pushed(push),
-        };
-        let mut connection = self.client.open(on_push).await?;
-        if let Err(error) = self.role.prepare(&mut connection).await {
-            self.role.lost();
-            return Err(error);
-        }
-        let mut connection = Some(connection);
-        self.set(|state| match connection.take() {
-            Some(connection) if self.latest_ended.load(SeqCst) < number => {
-                *state = State::Up(number, connection);
-            }
-            _ => {}
-        });
-        Ok(())
-    }
-
-    /// From now on, whoever needs the connection waits for the next one.
-    fn note_end(link: &Weak<Self>, number: u64) {
-        let Some(link) = link.upgrade() else { return };
-        link.latest_ended.fetch_max(number, SeqCst);
-        link.set(|state| {
-            if matches!(*state, State::Up(current, _) if current == number) {
-                *state = State::Down;
-            }
-        });
-        link.ended.notify_one();
+    /// The client that opens the connections.
+    pub(crate) fn client(&self) -> &RedisClient {
+        &self.client
     }
 
     /// Serves the role and asks for signs of life, until there is none.
-    async fn until_lost(&self) -> RedisError {
+    async fn serve(&self, connection: &Connection) -> Box<dyn Error + Send + Sync> {
+        let mut commands = connection.clone();
         loop {
-            let Some(mut connection) = self.current() else {
-                return closed_by_peer();
-            };
-            tokio::select! {
-                () = self.ended.notified() => {}
+            select! {
+                () = connection.ended() => return closed_by_peer().into(),
                 () = self.role.changed() => {
-                    if let Err(error) = self.role.prepare(&mut connection).await {
-                        return error;
+                    if let Err(error) = self.role.prepare(&mut commands).await {
+                        return error.into();
                     }
                 }
-                () = sleep(PING_EVERY) => {
-                    let ping = redis::cmd("PING");
-                    if let Err(error) = within(ANSWER, connection.send_packed_command(&ping)).await {
-                        return error;
+                pinged = self.ping(connection) => {
+                    if let Err(error) = pinged {
+                        return error.into_cause();
                     }
                 }
             }
         }
     }
 
-    /// Lets go of the connection for good; whoever waits for it is told.
-    pub(crate) fn close(&self) {
-        self.set(|state| *state = State::Closed);
-    }
-
-    /// Changes the state, unless it is closed.
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        self.state.send_if_modified(|state| {
-            let is_open = !matches!(state, State::Closed);
-            if is_open {
-                change(state);
-            }
-            is_open
-        });
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::Up(..))
-    }
-
-    fn current(&self) -> Option<MultiplexedConnection> {
-        match &*self.state.borrow() {
-            State::Up(_, connection) => Some(connection.clone()),
-            State::Down | State::Closed => None,
-        }
-    }
-
-    /// The connection, as soon as there is one.
-    async fn connection(&self) -> Result<MultiplexedConnection, BackendError> {
-        loop {
-            if let Some(connection) = self.current() {
-                return Ok(connection);
-            }
-            let mut state = self.state.subscribe();
-            let state = state.wait_for(|state| !matches!(state, State::Down)).await;
-            if state.is_ok_and(|state| matches!(*state, State::Closed)) {
-                return Err(BackendError::closed());
-            }
-        }
-    }
-
-    /// Runs commands on the connection. The limit covers the wait for a connection that is down, and the answer.
-    ///
-    /// A command is not repeated when the connection is lost under it: the server may have carried it out.
-    ///
-    /// # Errors
-    ///
-    /// When the limit has passed, when the connection is lost before the answer, and what the server reports. After a
-    /// timeout, and when the future is dropped, the command may be carried out all the same.
-    pub(crate) async fn run<T, F>(
-        &self,
-        operation: impl Fn() -> String,
-        limit: Duration,
-        commands: impl FnOnce(MultiplexedConnection) -> F,
-    ) -> Result<T, BackendError>
-    where
-        F: Future<Output = Result<T, RedisError>>,
-    {
-        let running = async {
-            let connection = self.connection().await?;
-            commands(connection).await.map_err(|error| BackendError::other(operation(), error))
-        };
-        match timeout(limit, running).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(BackendError::timed_out(operation(), limit)),
-        }
+    async fn ping(&self, connection: &Connection) -> Result<(), AttemptError> {
+        sleep(PING_EVERY).await;
+        self.client.ping(connection).await
     }
 }
 
-fn closed_by_peer() -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the server ended the connection")
-        .into()
+/// Sees to it that a server suits subscribers.
+pub(crate) trait SuitsSubscriber {
+    /// Whether the server does all that a subscriber needs: asked now, and whenever there is a new connection.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what to do; when it cannot be asked within the limit.
+    fn suits_subscriber(
+        &self,
+        operation: &str,
+        is_durable: bool,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+}
+
+impl<R: Role> SuitsSubscriber for Link<R> {
+    async fn suits_subscriber(
+        &self,
+        operation: &str,
+        is_durable: bool,
+        limit: Duration,
+    ) -> Result<(), BackendError> {
+        let asking = || async {
+            let connection = self.ready().await?;
+            self.connector().client().suits_subscriber(&connection, is_durable).await
+        };
+        retry(limit, || operation.to_owned(), asking).await
+    }
+}
+
+impl<R: Role> Connector for RedisConnector<R> {
+    type Connection = Connection;
+
+    fn server(&self) -> &str {
+        "Redis"
+    }
+
+    fn address(&self) -> &str {
+        self.client.address()
+    }
+
+    fn purpose(&self) -> &str {
+        R::PURPOSE
+    }
+
+    /// The connection is open when the role has prepared it.
+    async fn open(&self) -> Result<Connection, AttemptError> {
+        let role = Arc::clone(&self.role);
+        let on_push: OnPush = Arc::new(move |push| {
+            // One message that makes a panic does not end the connection of all.
+            catch(|| role.pushed(push)).unwrap_or_else(|panic| {
+                tracing::error!(purpose = R::PURPOSE, panic, "a message from Redis made a panic");
+            });
+        });
+        let mut connection = self.client.open(&on_push).await?;
+        if let Err(error) = self.role.prepare(&mut connection).await {
+            self.role.lost();
+            return Err(failed(connection.address(), error));
+        }
+        Ok(connection)
+    }
+
+    async fn until_lost(
+        &self,
+        connection: &Connection,
+        _pause: Pause<'_>,
+    ) -> Box<dyn Error + Send + Sync> {
+        let reason = self.serve(connection).await;
+        self.cut(connection);
+        reason
+    }
+
+    fn has_ended(&self, connection: &Connection) -> bool {
+        connection.has_ended()
+    }
+
+    fn cut(&self, connection: &Connection) {
+        connection.end();
+        self.role.lost();
+    }
 }

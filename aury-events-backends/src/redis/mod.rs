@@ -4,14 +4,21 @@
 //! - [`streams`]: `EVENT_BACKEND=redis-streams`, at least once, shared by the processes of a service;
 //! - [`settings`]: what is set for these two alone;
 //! - [`RedisIdempotency`]: which events were handled, shared by the processes of a service.
+//!
+#![doc = include_str!("server.md")]
 
+mod address;
 mod codec;
 mod connection;
 mod dead_letters;
 mod idempotency;
 mod link;
+mod probe;
 pub mod pubsub;
+mod scope;
+mod sentinels;
 pub mod settings;
 pub mod streams;
+mod tls;
 
 pub use self::idempotency::RedisIdempotency;

@@ -38,6 +38,7 @@ impl EventBus {
         let service = Arc::clone(&self.handle.service);
         let mut spec = SubscriptionSpec::new(*id, topic.to_topic(), service);
         spec.concurrency = options.deliveries_at_a_time();
+        spec.durable = options.durable;
         if options.broadcast {
             spec = spec.broadcast();
         }

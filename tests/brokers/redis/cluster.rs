@@ -106,6 +106,11 @@ impl RedisCluster {
         self.primaries[number].kill();
     }
 
+    /// Ends the replica of a primary at once, which may have taken its place.
+    pub(crate) fn kill_replica(&mut self, number: usize) {
+        self.replicas[number].kill();
+    }
+
     /// Has the replica of a primary take its place; the primary becomes a replica of it.
     pub(crate) fn fail_over(&self, number: usize) {
         let replica = &self.replicas[number];

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -186,9 +186,19 @@ impl RedisServer {
 
     /// Starts it after [`kill`](Self::kill) or [`stop`](Self::stop): on the same port, with the data that it kept.
     pub(crate) fn start_again(&mut self) {
+        self.start_again_without_waiting();
+        assert!(self.comes_up(), "redis-server did not start again: {}", self.log());
+    }
+
+    /// Starts it likewise; it may be loading its data when this returns.
+    pub(crate) fn start_again_without_waiting(&mut self) {
         assert!(self.process.ended().is_some(), "it is running");
         self.process = spawn(self.port, &self.options, &self.folder);
-        assert!(self.comes_up(), "redis-server did not start again: {}", self.log());
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Has it stop to answer, with all connections open (`SIGSTOP`).

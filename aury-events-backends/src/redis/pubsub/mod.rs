@@ -14,7 +14,7 @@
 //!   once a second.
 //! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
 //! - *Dead letters* go to the stream `{prefix}dead-letters`, messages that are no events included. One that is replayed
-//!   goes to all processes in which its subscriber runs, by the channel `replay:{prefix}:{service}.{subscriber}:`, and is
+//!   goes to all processes in which its subscriber runs, by the channel `{prefix}:replay:{service}/{subscriber}`, and is
 //!   removed when one of them has taken it.
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
@@ -34,11 +34,11 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, aio::MultiplexedConnection};
+use redis::Cmd;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use self::{
@@ -51,7 +51,8 @@ use super::{
     codec::Codec,
     connection::RedisClient,
     dead_letters::DeadLetters,
-    link::{Commands, Link},
+    link::{Commands, Connection, Link, RedisConnector, SuitsSubscriber},
+    probe::Use,
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
@@ -59,7 +60,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::{InFlight, Tally},
-    kit::Stage,
+    kit::{Deadline, Stage},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX},
     register_backend,
@@ -83,6 +84,7 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
 
 /// Redis Pub/Sub: see the [module](self).
 pub struct PubSubBackend {
+    /// What channels begin with.
     prefix: String,
     codec: Codec,
     queue_capacity: usize,
@@ -106,30 +108,34 @@ impl PubSubBackend {
     /// When the URL is none of Redis, when the server refuses us, as with a wrong password, or when it has not been
     /// reached in time.
     pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
-        let Connect { service, ref config, .. } = connect;
-        let client = RedisClient::new(config)?;
+        let Connect { bus, service, ref config, .. } = connect;
+        let (client, scope) = RedisClient::for_bus(config, Use::PubSub, &bus)?;
         let codec = Codec::new(config);
-        let deadline = Instant::now() + config.connect_timeout;
-        let commands =
-            Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
-        let replay = ByChannel { prefix: config.get(&KEY_PREFIX), service: Arc::clone(&service) };
-        let dead_letters =
-            DeadLetters::new(Arc::clone(&commands), service, codec.clone(), config, replay);
+        let deadline = Deadline::after(config.connect_timeout);
+        let connector = RedisConnector::new(client.clone(), Arc::new(Commands));
+        let commands = Link::connect(connector, deadline).await?;
+        let replay = ByChannel { prefix: scope.channels.clone(), service: Arc::clone(&service) };
+        let dead_letters = DeadLetters::new(
+            Arc::clone(&commands),
+            service,
+            codec.clone(),
+            &scope.keys,
+            config,
+            replay,
+        );
         let dead_letters = Arc::new(dead_letters);
         let in_flight = InFlight::default();
         let storing = Arc::new(in_flight.tally());
         let (subscriptions, storable) =
-            Subscriptions::new(config.get(&KEY_PREFIX), codec.clone(), Arc::clone(&storing));
+            Subscriptions::new(scope.channels.clone(), codec.clone(), Arc::clone(&storing));
         let subscriptions = Arc::new(subscriptions);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let listening = Link::connect(client, Arc::clone(&subscriptions), left).await?;
+        let connector = RedisConnector::new(client, Arc::clone(&subscriptions));
+        let listening = Link::connect(connector, deadline).await?;
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&commands).supervise());
-        tasks.spawn(Arc::clone(&listening).supervise());
         tasks.spawn(store(storable, Arc::clone(&dead_letters), storing));
         Ok(Self {
-            prefix: config.get(&KEY_PREFIX),
+            prefix: scope.channels,
             codec,
             queue_capacity: config.queue_capacity,
             connect_timeout: config.connect_timeout,
@@ -164,8 +170,9 @@ impl PubSubBackend {
         if !self.stage.takes(Origin::Application) {
             return Err(BackendError::closed());
         }
-        let SubscriptionSpec { subscriber, topic, service, .. } = spec;
+        let SubscriptionSpec { subscriber, topic, service, durable, .. } = spec;
         let operation = format!("subscribe {subscriber} to {topic}");
+        self.commands.suits_subscriber(&operation, durable, self.connect_timeout).await?;
         let replays = replay_channel(&self.prefix, &service, &subscriber);
         let queue = Queue::new(
             subscriber,
@@ -237,7 +244,7 @@ impl Backend for PubSubBackend {
         };
         MaybeReady::pending(async move {
             let operation = || format!("publish {}", event.envelope.metadata().name());
-            let send = |mut connection: MultiplexedConnection| {
+            let send = |mut connection: Connection| {
                 let command = &command;
                 async move { connection.send_packed_command(command).await?.extract_error().map(drop) }
             };
@@ -279,15 +286,16 @@ impl Backend for PubSubBackend {
         let is_up = self.stage.takes(Origin::Application)
             && self.commands.is_up()
             && self.listening.is_up();
-        Health::new(is_up, self.subscriptions.health())
+        let problem = self.commands.problem().or_else(|| self.listening.problem());
+        Health::new(is_up, self.subscriptions.health()).with_problem(problem.map(Into::into))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
             self.stage.close();
             self.subscriptions.close();
-            self.commands.close();
-            self.listening.close();
+            self.commands.close().await;
+            self.listening.close().await;
             let mut tasks = {
                 let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::take(&mut *tasks)

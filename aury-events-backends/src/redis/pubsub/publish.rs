@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
-use redis::{Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use redis::{Pipeline, RedisError, Value};
 
 use super::PubSubBackend;
-use crate::{backend::Outgoing, error::BackendError};
+use crate::{backend::Outgoing, error::BackendError, redis::link::Connection};
 
 /// How many events go to the server in one piece.
 const CHUNK: usize = 256;
@@ -91,7 +91,7 @@ impl PubSubBackend {
         }
         let count = pipeline.len();
         let operation = || format!("publish {count} events");
-        let send = |mut connection: MultiplexedConnection| async move {
+        let send = |mut connection: Connection| async move {
             connection.send_packed_commands(pipeline, 0, count).await
         };
         match self.commands.run(operation, self.publish_timeout, send).await {
@@ -109,6 +109,8 @@ impl PubSubBackend {
             BackendError::closed()
         } else if error.is_timeout() {
             BackendError::timed_out(operation, self.publish_timeout)
+        } else if error.is_not_connected() {
+            BackendError::not_connected(operation, self.commands.problem().map(Into::into))
         } else {
             BackendError::other(operation, Arc::clone(error))
         }

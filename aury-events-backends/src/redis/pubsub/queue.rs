@@ -341,7 +341,8 @@ mod tests {
         redis::{
             codec::Codec,
             connection::RedisClient,
-            link::{Commands, Link},
+            link::{Commands, Link, RedisConnector},
+            probe::Use,
             pubsub::replay::ByChannel,
         },
     };
@@ -355,10 +356,15 @@ mod tests {
             publish_timeout: Duration::from_secs(1),
             ..BackendConfig::default()
         };
-        let link = Link::new(RedisClient::new(&config).unwrap(), Arc::new(Commands));
+        let connector = RedisConnector::new(
+            RedisClient::new(&config, Use::PubSub, "").unwrap(),
+            Arc::new(Commands),
+        );
+        let link = Link::down(connector);
         let replay = ByChannel { prefix: String::new(), service: "shop".into() };
         let codec = Codec::new(&config);
-        let dead_letters = Arc::new(DeadLetters::new(link, "shop".into(), codec, &config, replay));
+        let dead_letters =
+            Arc::new(DeadLetters::new(link, "shop".into(), codec, "", &config, replay));
         let queue = Queue::new("slow".into(), 3, in_flight.tally(), dead_letters, Arc::default());
         (Arc::clone(&queue), QueueConsumer::new(queue))
     }
@@ -421,7 +427,7 @@ mod tests {
         let (_, delivery) = next(&mut consumer).await;
         let reason = crate::DeadLetterReason::Panicked("oh".to_owned());
         let error = delivery.settle(Settlement::DeadLetter(reason)).await.unwrap_err();
-        assert!(error.is_timeout());
+        assert!(error.is_not_connected());
         assert_eq!(in_flight.count(), 1);
         let (number, delivery) = next(&mut consumer).await;
         assert_eq!((number, delivery.attempt()), (1, 2));

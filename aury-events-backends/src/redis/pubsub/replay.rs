@@ -35,10 +35,10 @@ impl Replay for ByChannel {
     }
 }
 
-/// The channel by which dead letters come back to one subscriber of a service. It has a `:` after whatever prefix it
-/// may seem to begin with, which no event name holds: so patterns do not take it for an event's.
+/// The channel by which dead letters come back to one subscriber of a service. It has a `:` after the prefix, which no
+/// event name holds, so patterns do not take it for an event's; and a `/`, which neither service nor subscriber holds.
 pub(super) fn replay_channel(prefix: &str, service: &str, subscriber: &str) -> String {
-    format!("replay:{prefix}:{service}.{subscriber}:")
+    format!("{prefix}:replay:{service}/{subscriber}")
 }
 
 /// The id of the letter and the event, of a message on such a channel.

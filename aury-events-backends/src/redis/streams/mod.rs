@@ -68,7 +68,8 @@ use super::{
     codec::Codec,
     connection::RedisClient,
     dead_letters::DeadLetters,
-    link::{Commands, Link},
+    link::{Commands, Link, RedisConnector, SuitsSubscriber},
+    probe::Use,
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
@@ -147,14 +148,20 @@ impl StreamsBackend {
     /// When there is no usable URL, when the server refuses us, and when it cannot be reached in that time.
     pub async fn connect(connect: Connect, timing: Timing) -> Result<Self, BackendError> {
         let Connect { bus, service, config, .. } = connect;
-        let client = RedisClient::new(&config)?;
-        let link =
-            Link::connect(client.clone(), Arc::new(Commands), config.connect_timeout).await?;
+        let (client, scope) = RedisClient::for_bus(&config, Use::Streams, &bus)?;
+        let connector = RedisConnector::new(client.clone(), Arc::new(Commands));
+        let link = Link::connect(connector, config.connect_timeout).await?;
         let codec = Codec::new(&config);
-        let keys = Keys::new(&config.get(&KEY_PREFIX));
+        let keys = Keys::new(&scope.keys);
         let replay = ByStream { keys: keys.clone(), service: Arc::clone(&service) };
-        let dead_letters =
-            DeadLetters::new(Arc::clone(&link), service, codec.clone(), &config, replay);
+        let dead_letters = DeadLetters::new(
+            Arc::clone(&link),
+            service,
+            codec.clone(),
+            &scope.keys,
+            &config,
+            replay,
+        );
         let shared = Arc::new(Shared {
             bus,
             client,
@@ -173,7 +180,6 @@ impl StreamsBackend {
             trim_every: timing.trim_every,
         };
         let mut upkeep = JoinSet::new();
-        upkeep.spawn(Arc::clone(&link).supervise());
         upkeep.spawn(async move { match caretaker.run().await {} });
         Ok(Self {
             shared,
@@ -315,8 +321,9 @@ impl Backend for StreamsBackend {
                 return Err(BackendError::closed());
             }
             let operation = format!("subscribe {} to {}", spec.subscriber, spec.topic);
-            let subscription = Arc::new(self.subscription(spec));
             let limit = self.config.connect_timeout;
+            self.link.suits_subscriber(&operation, spec.durable, limit).await?;
+            let subscription = Arc::new(self.subscription(spec));
             persist(limit, || operation.clone(), || subscription.begin()).await?;
             subscription.inbox.set_live(true);
             let consumer = StreamConsumer::new(Arc::clone(&subscription.inbox));
@@ -356,7 +363,9 @@ impl Backend for StreamsBackend {
         let subscriptions = self.all_subscriptions();
         let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
         let is_up = self.stage.takes(Origin::Application) && self.shared.server.is_up();
+        let problem = self.link.problem();
         Health::new(is_up, running.map(|it| it.inbox.health()).collect())
+            .with_problem(problem.map(Into::into))
     }
 
     /// Hands out what has been read, and waits until it is settled; past the publish timeout, leaves the rest to other
@@ -367,7 +376,7 @@ impl Backend for StreamsBackend {
             let mut subscribed = std::mem::take(&mut *self.subscribed());
             let in_order = self.end_all(&mut subscribed).await;
             subscribed.shutdown().await;
-            self.link.close();
+            self.link.close().await;
             let mut upkeep =
                 std::mem::take(&mut *self.upkeep.lock().unwrap_or_else(PoisonError::into_inner));
             upkeep.shutdown().await;

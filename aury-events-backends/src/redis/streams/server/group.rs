@@ -74,18 +74,26 @@ impl Group {
                 Ok(())
             }
         }?;
-        self.create(server, &self.key(RETRIES), &Start::Beginning).await
+        self.create(server, &self.key(RETRIES), &Start::Beginning).await.map(drop)
     }
 
-    /// Sees to it that the group is on all of its streams, also after the server has lost everything.
-    pub(crate) async fn restore(&self, server: &Server, keys: &Keys) -> Result<(), Failure> {
+    /// Sees to it that the group is on all of its streams, also after the server has lost everything. Gives the keys of
+    /// those on which it was not any more.
+    pub(crate) async fn restore(
+        &self,
+        server: &Server,
+        keys: &Keys,
+    ) -> Result<Vec<Arc<str>>, Failure> {
         let (since, was_lost) = self.record(server, keys).await?;
         let start = if was_lost { Start::Beginning } else { Start::Since(since) };
+        let mut vanished = Vec::new();
         for stream in &*self.streams() {
             let start = if stream.event.is_some() { &start } else { &Start::Beginning };
-            self.create(server, &stream.key, start).await?;
+            if self.create(server, &stream.key, start).await? {
+                vanished.push(Arc::clone(&stream.key));
+            }
         }
-        Ok(())
+        Ok(vanished)
     }
 
     /// Begins to read a stream that has appeared, if it is one of the topic's.
@@ -121,7 +129,8 @@ impl Group {
         Ok(())
     }
 
-    async fn create(&self, server: &Server, key: &str, start: &Start) -> Result<(), Failure> {
+    /// Creates the group on a stream; gives whether it was not there.
+    async fn create(&self, server: &Server, key: &str, start: &Start) -> Result<bool, Failure> {
         create_group(server, key, &self.name, &start.to_string()).await
     }
 
@@ -177,13 +186,18 @@ pub(crate) async fn join_all(
     Ok(())
 }
 
-/// Creates a group, and the stream if need be. One that exists stays as it is.
-async fn create_group(server: &Server, key: &str, group: &str, start: &str) -> Result<(), Failure> {
+/// Creates a group, and the stream if need be. One that exists stays as it is. Gives whether it was not there.
+async fn create_group(
+    server: &Server,
+    key: &str,
+    group: &str,
+    start: &str,
+) -> Result<bool, Failure> {
     let mut create = redis::cmd("XGROUP");
     create.arg("CREATE").arg(key).arg(group).arg(start).arg("MKSTREAM");
     match server.ask(&create).await {
-        Err(Failure::Refused(error)) if error.code() == Some("BUSYGROUP") => Ok(()),
-        answer => answer.map(drop),
+        Err(Failure::Refused(error)) if error.code() == Some("BUSYGROUP") => Ok(false),
+        answer => answer.map(|_| true),
     }
 }
 

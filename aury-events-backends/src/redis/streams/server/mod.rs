@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 mod entry;
@@ -17,7 +17,10 @@ pub(crate) use self::{
 use crate::{
     error::BackendError,
     kit::Backoff,
-    redis::link::{Commands, Link},
+    redis::{
+        link::{Commands, Connection, Link},
+        probe::{is_unwritable, says},
+    },
 };
 
 /// How long the server may take to answer housekeeping, a reconnection in between included.
@@ -54,13 +57,18 @@ impl Server {
         self.link.is_up()
     }
 
+    /// The connection, as soon as there is one.
+    pub(crate) async fn connection(&self) -> Result<Connection, BackendError> {
+        self.link.ready().await
+    }
+
     /// Runs a command.
     ///
     /// Dropping the future leaves it open whether the command is carried out.
     pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value, Failure> {
         let operation = || "run a command on Redis".to_owned();
-        let asking = self.link.run(operation, ANSWER, async move |mut connection| {
-            Ok(command.query_async::<Value>(&mut connection).await)
+        let asking = self.link.run(operation, ANSWER, async move |mut connection: Connection| {
+            Ok::<_, BackendError>(command.query_async::<Value>(&mut *connection).await)
         });
         Ok(asking.await??)
     }
@@ -72,8 +80,8 @@ impl Server {
         commands: &Pipeline,
     ) -> Result<Vec<Result<Value, RedisError>>, Failure> {
         let operation = || "run commands on Redis".to_owned();
-        let asking = self.link.run(operation, ANSWER, async move |mut connection| {
-            Ok(commands.query_async::<Vec<Value>>(&mut connection).await)
+        let asking = self.link.run(operation, ANSWER, async move |mut connection: Connection| {
+            Ok::<_, BackendError>(commands.query_async::<Vec<Value>>(&mut *connection).await)
         });
         let values = asking.await??;
         Ok(values.into_iter().map(Value::extract_error).collect())
@@ -126,13 +134,10 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
 
 /// Whether the same command may succeed soon.
 pub(crate) fn is_passing(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
-    match error.kind() {
-        ErrorKind::Io => true,
-        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
-        // A long script runs, a replica is missing, or the disk is full.
-        _ => matches!(error.code(), Some("BUSY" | "NOREPLICAS" | "MISCONF")),
-    }
+    error.kind() == ErrorKind::Io
+        || is_unwritable(error)
+        // A part of a cluster is on its way to another node.
+        || ["ASK", "TRYAGAIN"].into_iter().any(|code| says(error, code))
 }
 
 /// Whether a stream or group is not there (any more), as after `FLUSHALL`. Scripts wrap the code in a message.

@@ -109,11 +109,13 @@ impl Broadcast {
     }
 
     async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
-        let mut connection = self.shared.client.open(|_| ()).await?;
+        // The connection of all tells when its server is not the one to read from any more.
+        let all = self.shared.server.connection().await?;
+        let mut connection = self.shared.client.open_beside(&all).await?;
         self.step_back_if_flushed().await?;
         self.inbox.set_live(true);
         while let Some(room) = self.inbox.wait_for_room().await {
-            if !self.read(&mut connection, room).await? {
+            if !all.while_it_lasts(self.read(&mut connection, room)).await? {
                 self.step_back_if_flushed().await?;
             }
             *backoff = Backoff::new();

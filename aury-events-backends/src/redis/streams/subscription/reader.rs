@@ -61,22 +61,37 @@ impl Reader {
     /// Reads until the connection fails, or the inbox takes no more.
     async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
         let Shared { server, keys, client, .. } = &*self.shared;
-        let mut connection = client.open(|_| ()).await?;
-        self.group.restore(server, keys).await?;
+        // The connection of all tells when its server is not the one to read from any more.
+        let all = server.connection().await?;
+        let mut connection = client.open_beside(&all).await?;
+        self.say_gone(&self.group.restore(server, keys).await?);
         self.recover().await?;
         self.inbox.set_live(true);
         let mut turn = 0;
         while let Some(room) = self.inbox.wait_for_room().await {
-            match self.read(&mut connection, room, turn).await {
+            match all.while_it_lasts(self.read(&mut connection, room, turn)).await {
                 Ok(()) => *backoff = Backoff::new(),
                 Err(error) if is_missing_group(&error) => {
-                    self.group.restore(server, keys).await?;
+                    self.say_gone(&self.group.restore(server, keys).await?);
                 }
                 Err(error) => return Err(error.into()),
             }
             turn += 1;
         }
         Ok(())
+    }
+
+    /// Says that somebody has deleted streams, or their groups. What was in them is lost.
+    fn say_gone(&self, streams: &[Arc<str>]) {
+        for stream in streams {
+            tracing::warn!(
+                bus = &*self.shared.bus,
+                subscriber = &*self.inbox.subscriber,
+                stream = &**stream,
+                group = &*self.group.name,
+                "the stream or its group was gone, with the events that were not handled; it is there again"
+            );
+        }
     }
 
     /// Reads at most as many entries as there is room for.

@@ -1,0 +1,150 @@
+//! Sentinels: the primary is whichever they say.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use aury_events::prelude::*;
+use serde::{Deserialize, Serialize};
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{
+    brokers::{RedisOptions, RedisSentinels, RedisServer},
+    support::{Numbers, SOON, until},
+};
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event(name = "sentinel.order")]
+struct Order {
+    number: u64,
+}
+
+#[subscribe(name = "sentinel.mail", concurrency = 8)]
+async fn mail(order: &Order, State(numbers): State<Numbers>) {
+    numbers.add(order.number);
+}
+
+/// A primary, two replicas, and three Sentinels.
+struct Guarded {
+    servers: Vec<RedisServer>,
+    sentinels: RedisSentinels,
+}
+
+impl Guarded {
+    /// The primary takes nothing that no replica copies: else what it has confirmed is lost with it, and a former primary
+    /// goes on confirming until it is told.
+    fn start() -> Self {
+        let options = RedisOptions::default().durable();
+        let primary = RedisServer::start_with(options.clone());
+        let replicas = [(); 2].map(|()| RedisServer::replica_of(&primary));
+        let mut servers = vec![primary];
+        servers.extend(replicas);
+        for server in &servers {
+            server.does("CONFIG SET min-replicas-to-write 1");
+        }
+        let sentinels = RedisSentinels::of(&servers[0], 2);
+        Self { servers, sentinels }
+    }
+
+    fn primary(&mut self) -> &mut RedisServer {
+        let port = self.sentinels.primary().expect("there is a primary");
+        let is_it = |server: &&mut RedisServer| server.address().port() == port;
+        self.servers.iter_mut().find(is_it).expect("it is one of ours")
+    }
+}
+
+/// Publishes numbers, one after the other, until it is told to stop. Gives those that were confirmed.
+fn publish(bus: &EventBus, stop: &Arc<AtomicBool>) -> JoinHandle<BTreeSet<u64>> {
+    let (bus, stop) = (bus.clone(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let mut confirmed = BTreeSet::new();
+        for number in 0.. {
+            if stop.load(SeqCst) {
+                break;
+            }
+            if bus.publish(Order { number }).await.is_ok() {
+                confirmed.insert(number);
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        confirmed
+    })
+}
+
+async fn rounds(count: usize) {
+    let mut guarded = Guarded::start();
+    let numbers = Numbers::default();
+    let manager = EventBusManager::builder()
+        .service("sentinel")
+        .subscribers("sentinel.*")
+        .state(numbers.clone())
+        .bus("default", BusConfig::redis_streams(guarded.sentinels.url()))
+        .start()
+        .await
+        .unwrap();
+    let bus = manager.default_bus();
+    let stop = Arc::<AtomicBool>::default();
+    let publishing = publish(&bus, &stop);
+    for _ in 0..count {
+        let goes_on = async |what: &str| {
+            let so_far = numbers.count();
+            until(what, SOON, || numbers.count() > so_far + 100).await;
+        };
+        goes_on("events are handled").await;
+        tokio::task::block_in_place(|| guarded.sentinels.fail_over());
+        goes_on("events are handled after a failover").await;
+
+        let before = guarded.sentinels.primary();
+        guarded.primary().kill();
+        until("another primary is chosen", SOON, || guarded.sentinels.primary() != before).await;
+        goes_on("events are handled after the primary was killed").await;
+        let dead = |it: &&mut RedisServer| Some(it.address().port()) == before;
+        guarded.servers.iter_mut().find(dead).expect("the one that was killed").start_again();
+    }
+    stop.store(true, SeqCst);
+    let confirmed = publishing.await.unwrap();
+    assert!(confirmed.len() > 200, "{}", confirmed.len());
+    let all = || numbers.missing_of(&confirmed).is_empty();
+    let deadline = std::time::Instant::now() + SOON;
+    while !all() && std::time::Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let lost = numbers.missing_of(&confirmed);
+    assert!(lost.is_empty(), "{} of {} confirmed events: {lost:?}", lost.len(), confirmed.len());
+    manager.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn a_failover_and_a_killed_primary_lose_nothing_that_was_confirmed() {
+    rounds(if std::env::var_os("AURY_LONG").is_some() { 10 } else { 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn a_sentinel_that_is_gone_is_no_obstacle_and_an_unknown_name_is_refused() {
+    let primary = RedisServer::start();
+    let mut sentinels = RedisSentinels::of(&primary, 0);
+    sentinels.kill(0);
+    let start = |url: String| async {
+        EventBusManager::builder()
+            .subscribers("none")
+            .bus("default", BusConfig::redis(url).connect_timeout(Duration::from_secs(5)))
+            .start()
+            .await
+    };
+    let manager = start(sentinels.url()).await.unwrap();
+    manager.default_bus().publish(Order { number: 1 }).await.unwrap();
+    manager.shutdown().await.unwrap();
+
+    let error = start(sentinels.url().replace("/orders/", "/odours/")).await.unwrap_err();
+    assert!(error.to_string().contains("know no primary named `odours`"), "{error}");
+    let url = sentinels.url().replace("redis+sentinel", "redis");
+    let error = start(url.replace("/orders/0", "")).await.unwrap_err();
+    assert!(error.to_string().contains("redis+sentinel://host:26379/primary-name"), "{error}");
+}
