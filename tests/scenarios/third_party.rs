@@ -1,4 +1,4 @@
-//! A backend from outside of the framework's crates: see `fixtures/loopback`.
+//! A backend from outside of the framework's crates: see `examples/loopback`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use loopback as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::support::{Log, in_time, manager_of, until};
+use crate::support::{Log, in_time, manager_of, run, until};
 
 #[derive(Serialize, Deserialize, Event)]
 #[event(name = "third_party.placed")]
@@ -177,22 +177,61 @@ async fn a_backend_that_needs_a_url_says_so_before_anything_connects() {
     );
 }
 
-/// What every backend has to be, it is too.
-mod conformance {
-    use std::sync::Arc;
+#[tokio::test(start_paused = true)]
+async fn its_own_setting_is_set_in_code_and_read_by_it_alone() {
+    let (builder, log) = connected("latency", "third_party.order.*");
+    let config = BusConfig::backend("loopback").url("loopback://latency");
+    let builder = builder.bus("default", config.setting(&loopback::LATENCY, "3s"));
+    let bus = builder.start().await.unwrap().default_bus();
+    let start = Instant::now();
+    bus.publish(Placed { order_id: 7 }).await.unwrap();
+    handled(&bus, &log, 1).await;
+    assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
+}
 
-    use aury_events::backends::{
-        Backend, BackendError, BackendFactory, conformance::Subject, registry::Connect,
-    };
+#[tokio::test]
+async fn a_bad_value_of_its_own_setting_stops_the_start() {
+    let (builder, _) = connected("refused", "none");
+    let config = BusConfig::backend("loopback").url("loopback://refused");
+    let builder = builder.bus("default", config.setting(&loopback::LATENCY, "3"));
+    assert_eq!(
+        builder.start().await.unwrap_err().to_string(),
+        "the event buses cannot start: the setting `LATENCY` of bus `default` is `3`: expected a unit after the number, \
+         such as `3s` for seconds"
+    );
+}
 
-    struct Loopback;
+/// The program links the backend, and knows nothing else of it.
+#[tokio::test]
+async fn the_environment_alone_leads_to_it_by_its_scheme_and_its_own_setting() {
+    let selected = [
+        ("EVENT_DOMAIN_URL", "loopback://shop"),
+        ("EVENT_DOMAIN_LATENCY", "1ms"),
+        ("EVENT_LATENCY", "1ms"),
+        ("EVENT_DOMAIN_LATENCI", "1ms"),
+    ];
+    let ran = run(env!("CARGO_BIN_EXE_shop_service"), &selected).await;
+    let warnings: Vec<_> = ran.stderr.lines().filter(|line| line.contains("WARN")).collect();
+    let [misspelt, idle] = &warnings[..] else { panic!("{}", ran.stderr) };
+    assert!(
+        misspelt
+            .ends_with("`EVENT_DOMAIN_LATENCI` sets nothing; did you mean `EVENT_DOMAIN_LATENCY`?"),
+        "{misspelt}"
+    );
+    assert!(
+        idle.ends_with(
+            "`EVENT_LATENCY` has no effect: it is a setting of the backend `loopback`, and the backend of the bus \
+             `default` is `memory`"
+        ),
+        "{idle}"
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 
-    impl Subject for Loopback {
-        async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
-            process.config.url = "loopback://conformance".parse().ok();
-            BackendFactory::find("loopback").expect("it is linked").connect(process).await
-        }
-    }
-
-    aury_events::backends::conformance_tests!(Loopback);
+    let refused = [("EVENT_DOMAIN_URL", "loopback://shop"), ("EVENT_DOMAIN_LATENCY", "slow")];
+    let refused = run(env!("CARGO_BIN_EXE_shop_service"), &refused).await;
+    assert!(
+        refused.stderr.contains("`EVENT_DOMAIN_LATENCY` is `slow`: expected a whole number with"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 /// The identity of an event: unique within its source (CloudEvents 1.0 §`id`).
 ///
@@ -56,10 +56,10 @@ impl From<Arc<str>> for EventId {
 /// A UUID of version 7 (RFC 9562 §5.7) for an event published at that time; 74 of the `random` bits go into it.
 #[inline]
 pub(super) fn uuid_v7(time: SystemTime, random: [u64; 2]) -> Uuid {
-    let mut bytes = [0; 10];
-    bytes[..2].copy_from_slice(&random[0].to_ne_bytes()[..2]);
-    bytes[2..].copy_from_slice(&random[1].to_ne_bytes());
-    Builder::from_unix_timestamp_millis(Millisecond::number_of(time), &bytes).into_uuid()
+    const VERSION: u64 = 7 << 12;
+    const VARIANT: u64 = 0b10 << 62;
+    let high = Millisecond::number_of(time) << 16 | VERSION | random[0] & 0x0fff;
+    Uuid::from_u64_pair(high, VARIANT | random[1] >> 2)
 }
 
 /// A millisecond, with its number since the start of 1970 (UTC).
