@@ -1,7 +1,10 @@
 //! `batch = 100` and `batch(max = 100, wait = "50ms")`
 
-use syn::{Error, LitInt, Result};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, LitInt, Path, Result};
 
+use super::value::Value;
 use crate::{duration::Millis, options::Options};
 
 /// How many events a subscriber takes at a time, and how long the first one waits for more.
@@ -9,6 +12,14 @@ use crate::{duration::Millis, options::Options};
 pub(super) struct Batch {
     pub(super) max: u16,
     pub(super) wait: Millis,
+}
+
+impl Value for Batch {
+    fn expand(&self, krate: &Path) -> TokenStream {
+        let Self { max, wait } = self;
+        let max = usize::from(*max);
+        quote!(::core::option::Option::Some(#krate::__private::Batch { max: #max, wait: #wait }))
+    }
 }
 
 const MAX: u16 = 100;
@@ -67,9 +78,6 @@ fn max(number: LitInt) -> Result<u16> {
 
 #[cfg(test)]
 mod tests {
-    use proc_macro2::TokenStream;
-    use quote::quote;
-
     use super::*;
     use crate::errors::Errors;
 

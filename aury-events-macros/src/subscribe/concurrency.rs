@@ -1,23 +1,24 @@
 //! `concurrency = 16`, and `ordered` with it
 
+use proc_macro2::Ident;
 use syn::{Error, LitInt, Result};
 
 use crate::options::Options;
 
 /// How many events a subscriber handles at a time.
-#[derive(Debug, PartialEq)]
 pub(super) struct Concurrency {
-    pub(super) handlers: u16,
+    /// `None` for one.
+    pub(super) handlers: Option<u16>,
     /// Events of one key run in order all the same.
-    pub(super) ordered: bool,
+    pub(super) ordered: Option<Ident>,
 }
 
 /// Takes both options.
-pub(super) fn concurrency(options: &mut Options<'_>, is_pattern: bool) -> Concurrency {
+pub(super) fn concurrency(options: &mut Options<'_>) -> Concurrency {
     let is_default = !options.has("concurrency");
     let handlers = options.number("concurrency", 16, handlers);
     let handlers = handlers.or(is_default.then_some(1));
-    if is_pattern {
+    if options.has("pattern") {
         options.contradict(
             "ordered",
             "only events of one type have a key to be ordered by: leave `ordered` out",
@@ -29,8 +30,8 @@ pub(super) fn concurrency(options: &mut Options<'_>, is_pattern: bool) -> Concur
              add `concurrency = 16`, or leave `ordered` out",
         );
     }
-    let ordered = options.flag("ordered").is_some();
-    Concurrency { handlers: handlers.unwrap_or(1), ordered }
+    let handlers = handlers.filter(|&handlers| handlers > 1);
+    Concurrency { handlers, ordered: options.flag("ordered") }
 }
 
 fn handlers(number: LitInt) -> Result<u16> {
@@ -50,25 +51,24 @@ mod tests {
     use super::*;
     use crate::errors::Errors;
 
-    fn read(list: TokenStream) -> (Concurrency, Vec<String>) {
+    fn read(list: TokenStream) -> ((Option<u16>, bool), Vec<String>) {
         let errors = Errors::default();
         let mut options = Options::new(&errors);
         options.read(list);
-        let is_pattern = options.has("pattern");
-        let concurrency = concurrency(&mut options, is_pattern);
-        (concurrency, errors.messages())
+        let Concurrency { handlers, ordered } = concurrency(&mut options);
+        ((handlers, ordered.is_some()), errors.messages())
     }
 
     #[test]
     fn one_event_is_handled_at_a_time_unless_written() {
         for (list, handlers, ordered) in [
-            (quote!(), 1, false),
-            (quote!(concurrency = 1), 1, false),
-            (quote!(concurrency = 65_535), 65_535, false),
-            (quote!(ordered, concurrency = 0x10), 16, true),
-            (quote!(concurrency = 16, pattern = "order.*"), 16, false),
+            (quote!(), None, false),
+            (quote!(concurrency = 1), None, false),
+            (quote!(concurrency = 65_535), Some(65_535), false),
+            (quote!(ordered, concurrency = 0x10), Some(16), true),
+            (quote!(concurrency = 16, pattern = "order.*"), Some(16), false),
         ] {
-            assert_eq!(read(list), (Concurrency { handlers, ordered }, vec![]));
+            assert_eq!(read(list), ((handlers, ordered), vec![]));
         }
     }
 

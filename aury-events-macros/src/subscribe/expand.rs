@@ -8,13 +8,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{ext::IdentExt as _, spanned::Spanned as _};
 
-use super::{
-    Passed, Subscriber, Topic,
-    batch::Batch,
-    concurrency::Concurrency,
-    parameter::find_impl,
-    retry::{Growth, Retry},
-};
+use super::{Passed, Subscriber, Topic, parameter::find_impl};
 
 pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
     let Subscriber { krate, conditions, function, .. } = &subscriber;
@@ -25,11 +19,11 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
     let location = quote_spanned!(function.span()=> ::core::file!(), ::core::line!());
     let bus = subscriber.bus();
     let topic = subscriber.topic();
-    let options = subscriber.options();
+    let options = subscriber.policies.expand(krate);
     let input = subscriber.input();
-    let taken = match subscriber.batch {
-        None => quote!(Self::Input),
-        Some(_) => quote!(::std::vec::Vec<Self::Input>),
+    let taken = match subscriber.takes_batches() {
+        false => quote!(Self::Input),
+        true => quote!(::std::vec::Vec<Self::Input>),
     };
     let needs = subscriber.needs();
     let accepts = subscriber.accepts();
@@ -63,6 +57,10 @@ pub(super) fn expand(subscriber: Subscriber) -> TokenStream {
 }
 
 impl Subscriber {
+    fn takes_batches(&self) -> bool {
+        self.policies.has("batch")
+    }
+
     /// Written where it is not the input's own.
     fn bus(&self) -> Option<TokenStream> {
         let bus = self.bus.as_ref()?;
@@ -79,47 +77,6 @@ impl Subscriber {
                     #krate::__private::StaticTopic::pattern(#pattern);
             }),
         }
-    }
-
-    fn options(&self) -> TokenStream {
-        let krate = &self.krate;
-        let retry = self.retry.as_ref().map(|retry| self.retry(retry));
-        let timeout = self.timeout.map(|limit| quote!(.timeout(#limit)));
-        let concurrency = self.concurrency();
-        let batch = self.batch.as_ref().map(|Batch { max, wait }| {
-            let max = usize::from(*max);
-            quote!(.batch(#max, #wait))
-        });
-        let idempotent = self.idempotent.then(|| quote!(.idempotent()));
-        let durable = self.durable.then(|| quote!(.durable()));
-        let broadcast = self.broadcast.then(|| quote!(.broadcast()));
-        quote! {
-            #krate::__private::Options::new()
-                #retry #timeout #batch #concurrency #idempotent #durable #broadcast
-        }
-    }
-
-    /// A delay that stays the same grows by 1, up to itself.
-    fn retry(&self, Retry { attempts, delay, growth, jitter }: &Retry) -> TokenStream {
-        let krate = &self.krate;
-        let fixed = Growth { factor: 1.0, max_delay: *delay };
-        let Growth { factor, max_delay } = growth.as_ref().unwrap_or(&fixed);
-        quote! {
-            .retry(#krate::__private::Retry {
-                attempts: #attempts,
-                delay: #delay,
-                factor: #factor,
-                max_delay: #max_delay,
-                jitter: #jitter,
-            })
-        }
-    }
-
-    fn concurrency(&self) -> Option<TokenStream> {
-        let Concurrency { handlers, ordered } = self.concurrency;
-        let handlers = usize::from(handlers);
-        let ordered = ordered.then(|| quote!(.ordered()));
-        (handlers > 1).then(|| quote!(.concurrency(#handlers) #ordered))
     }
 
     /// The form in which the runtime hands the event over.
@@ -168,7 +125,7 @@ impl Subscriber {
         let Subscriber { krate, function, extractors, .. } = self;
         let input = local("input");
         let event = match &self.topic {
-            Topic::Event { passed: Passed::ByValue, ty } if self.batch.is_some() => quote! {
+            Topic::Event { passed: Passed::ByValue, ty } if self.takes_batches() => quote! {
                 #input.into_iter()
                     .map(#krate::__private::owned::<#ty>)
                     .collect::<::std::vec::Vec<_>>()
@@ -231,65 +188,4 @@ impl Subscriber {
 /// A variable that no expression of the user can mean.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{errors::Errors, subscribe::parse::parse};
-
-    fn options(list: TokenStream) -> String {
-        let errors = Errors::default();
-        let function = quote!(
-            async fn f(event: &OrderCreated) {}
-        );
-        let subscriber = parse(list, function, &errors);
-        assert_eq!(errors.messages(), [""; 0]);
-        subscriber.expect("it has no mistakes").options().to_string()
-    }
-
-    fn expected(options: TokenStream) -> String {
-        quote!(::aury_events::__private::Options::new() #options).to_string()
-    }
-
-    #[test]
-    fn only_what_is_asked_for_is_set() {
-        assert_eq!(options(quote!()), expected(quote!()));
-        assert_eq!(options(quote!(concurrency = 1)), expected(quote!()));
-        assert_eq!(
-            options(quote!(broadcast, durable, ordered, concurrency = 16, timeout = "1m")),
-            expected(quote! {
-                .timeout(::core::time::Duration::from_millis(60000u64))
-                .concurrency(16usize).ordered().durable().broadcast()
-            })
-        );
-    }
-
-    #[test]
-    fn a_fixed_delay_grows_by_one_up_to_itself() {
-        assert_eq!(
-            options(quote!(retry = 5)),
-            expected(quote! {
-                .retry(::aury_events::__private::Retry {
-                    attempts: 5u32,
-                    delay: ::core::time::Duration::from_millis(2000u64),
-                    factor: 1f64,
-                    max_delay: ::core::time::Duration::from_millis(2000u64),
-                    jitter: false,
-                })
-            })
-        );
-        assert_eq!(
-            options(quote!(retry(backoff = "exponential", factor = 1.5, max_delay = "5s"))),
-            expected(quote! {
-                .retry(::aury_events::__private::Retry {
-                    attempts: 3u32,
-                    delay: ::core::time::Duration::from_millis(2000u64),
-                    factor: 1.5f64,
-                    max_delay: ::core::time::Duration::from_millis(5000u64),
-                    jitter: true,
-                })
-            })
-        );
-    }
 }

@@ -6,14 +6,16 @@ mod condition;
 mod expand;
 mod parameter;
 mod parse;
+mod policies;
 mod retry;
+mod value;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Expr, Ident, LitStr, Path, Type};
 
-use self::{batch::Batch, concurrency::Concurrency, retry::Retry};
-use crate::{duration::Millis, errors::Errors};
+use self::policies::Policies;
+use crate::errors::Errors;
 
 /// A function that handles events, and what is written about it.
 struct Subscriber {
@@ -29,14 +31,9 @@ struct Subscriber {
     bus: Option<LitStr>,
     name: Option<LitStr>,
     when: Option<Expr>,
-    retry: Option<Retry>,
     retry_if: Option<Expr>,
-    timeout: Option<Millis>,
-    concurrency: Concurrency,
-    batch: Option<Batch>,
-    idempotent: bool,
-    durable: bool,
-    broadcast: bool,
+    /// How its deliveries are treated.
+    policies: Policies,
 }
 
 /// What a subscriber hears of.

@@ -10,18 +10,11 @@ use syn::{
 
 use super::{
     Subscriber, Topic,
-    batch::batch,
-    concurrency::concurrency,
     condition::condition,
     parameter::{Input, batch_input, extractor, input, is_unit},
-    retry::retry,
+    policies::policies,
 };
-use crate::{
-    duration::Millis,
-    errors::{Errors, Verdict},
-    name,
-    options::Options,
-};
+use crate::{errors::Errors, name, options::Options};
 
 /// The subscriber that the function is meant to be; `None` when that cannot be told.
 pub(super) fn parse(
@@ -36,16 +29,9 @@ pub(super) fn parse(
     let when = options.function("when", "|event| event.amount > 100.0");
     let is_batch = options.has("batch");
     let is_pattern = options.has("pattern");
-    let batch = batch(&mut options);
+    let policies = policies(&mut options);
     let pattern = options.string("pattern", "order.*", name::pattern);
-    let retry = retry(&mut options);
     let retry_if = options.function("retry_if", "|error| error.is_timeout()");
-    let timeout = options.duration("timeout", "30s", timeout);
-    let concurrency = concurrency(&mut options, is_pattern);
-    check_broadcast(&options);
-    let idempotent = options.flag("idempotent").is_some();
-    let durable = options.flag("durable").is_some();
-    let broadcast = options.flag("broadcast").is_some();
     let krate = options.krate();
     options.finish();
 
@@ -72,34 +58,9 @@ pub(super) fn parse(
         bus,
         name,
         when,
-        retry,
         retry_if,
-        timeout,
-        concurrency,
-        batch,
-        idempotent,
-        durable,
-        broadcast,
+        policies,
     })
-}
-
-fn check_broadcast(options: &Options<'_>) {
-    if options.has("broadcast") {
-        options.contradict(
-            "idempotent",
-            "every process handles what is `broadcast`, whatever another has handled: \
-             leave one of the two out",
-        );
-    }
-}
-
-fn timeout(limit: Millis) -> Verdict {
-    match limit {
-        Millis(0) => {
-            Err("a timeout is more than zero: leave `timeout` out for no limit".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What is read of a function; its body is its own business.
@@ -353,12 +314,10 @@ mod tests {
             const unsafe extern "C" fn f<T>(event: &mut T, context: &Context) where T: Event {}
         };
         assert_eq!(
-            messages(quote!(bus = "Domain", retyr = 3), function),
+            messages(quote!(bus = "Domain", timeout = "0s"), function),
             [
                 "a bus's name is in lower case: write \"domain\"",
-                "unknown option `retyr`: did you mean `retry`?\n\
-                 valid options: `bus`, `name`, `when`, `batch`, `pattern`, `retry`, `retry_if`, `timeout`, \
-                 `concurrency`, `ordered`, `idempotent`, `durable`, `broadcast`, `crate`",
+                "a timeout is more than zero: leave `timeout` out for no limit",
                 "a subscriber is asynchronous: write `async fn f`",
                 "a subscriber cannot be `const`: leave it out",
                 "a subscriber has to be safe to call: leave `unsafe` out, \
@@ -369,23 +328,6 @@ mod tests {
                 "events are immutable: take `&E`, without `mut`",
                 "only the event comes as a reference: take what follows it by value, without `&`",
             ]
-        );
-    }
-
-    #[test]
-    fn a_timeout_leaves_some_time() {
-        let function = quote!(
-            async fn f(event: &OrderCreated) {}
-        );
-        let written = subscriber(quote!(timeout = "30s"), function.clone());
-        assert_eq!(written.timeout, Some(Millis(30_000)));
-        assert_eq!(
-            messages(quote!(timeout = "0s"), function.clone()),
-            ["a timeout is more than zero: leave `timeout` out for no limit"]
-        );
-        assert_eq!(
-            messages(quote!(timeout = 30s), function),
-            ["`timeout` takes a duration: write `timeout = \"30s\"`"]
         );
     }
 

@@ -1,7 +1,10 @@
 //! `retry = 3` and `retry(attempts = 3, delay = "2s", ..)`
 
-use syn::{Error, LitInt, Result};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, LitInt, Path, Result};
 
+use super::value::Value;
 use crate::{duration::Millis, errors::Verdict, options::Options};
 
 /// How often a subscriber is tried, and how long it waits in between.
@@ -22,6 +25,24 @@ pub(super) struct Growth {
     pub(super) factor: f64,
     /// At least the delay.
     pub(super) max_delay: Millis,
+}
+
+impl Value for Retry {
+    /// A delay that stays the same grows by 1, up to itself.
+    fn expand(&self, krate: &Path) -> TokenStream {
+        let Self { attempts, delay, growth, jitter } = self;
+        let fixed = Growth { factor: 1.0, max_delay: *delay };
+        let Growth { factor, max_delay } = growth.as_ref().unwrap_or(&fixed);
+        quote! {
+            ::core::option::Option::Some(#krate::__private::Retry {
+                attempts: #attempts,
+                delay: #delay,
+                factor: #factor,
+                max_delay: #max_delay,
+                jitter: #jitter,
+            })
+        }
+    }
 }
 
 #[derive(PartialEq)]
@@ -147,9 +168,6 @@ fn max_delay(list: &mut Options<'_>, delay: Option<Millis>) -> Option<Millis> {
 
 #[cfg(test)]
 mod tests {
-    use proc_macro2::TokenStream;
-    use quote::quote;
-
     use super::*;
     use crate::errors::Errors;
 

@@ -18,11 +18,9 @@ pub use self::{
     key::EventKey,
     location::Location,
     names::DEFAULT_BUS,
-    options::Options,
+    options::{Batch, Options},
     retry::Retry,
     state::Needs,
     topic::StaticTopic,
 };
-pub(crate) use self::{
-    entry::SubscriberDeclaration, names::name_of, options::Batch, state::StateKey,
-};
+pub(crate) use self::{entry::SubscriberDeclaration, names::name_of, state::StateKey};

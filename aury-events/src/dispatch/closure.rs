@@ -83,7 +83,7 @@ impl<P, F> Closure<P, F> {
 }
 
 impl<P: 'static, F: EventHandler<P>> Handler for Closure<P, F> {
-    const OPTIONS: Options = Options::new();
+    const OPTIONS: Options = Options::DEFAULT;
     type Input = F::Input;
     type Taken = F::Input;
 

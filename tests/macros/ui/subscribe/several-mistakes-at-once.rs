@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize, Event)]
 struct OrderCreated;
 
-#[subscribe(bus = "Domain", durable = 1, retyr = 3)]
+#[subscribe(bus = "Domain", durable = 1, retry = 1)]
 fn count<T>(_event: &mut OrderCreated, _total: &State<u64>) {}
 
 fn main() {}
