@@ -158,6 +158,128 @@ mod redis_streams {
     }
 }
 
+#[cfg(feature = "redis")]
+mod redis_cluster {
+    use std::{
+        sync::{Mutex, MutexGuard, PoisonError, Weak},
+        time::Duration,
+    };
+
+    use aury_events_backends::{
+        EventName,
+        conformance::{Fault, Unsupported},
+        redis::{
+            settings::KEY_PREFIX,
+            streams::{StreamsBackend, Timing},
+        },
+    };
+
+    use super::*;
+    use crate::brokers::{RedisCluster, RedisOptions};
+
+    /// The keys of all buses are on the node that has this one.
+    const TAG: &str = "{shop}";
+
+    /// Streams on a cluster that other checks use too, or on one of the check's own.
+    struct Cluster {
+        cluster: Arc<Mutex<RedisCluster>>,
+        is_own: bool,
+        url: String,
+        owner: usize,
+    }
+
+    impl Cluster {
+        fn shared() -> Self {
+            static SHARED: Mutex<Weak<Mutex<RedisCluster>>> = Mutex::new(Weak::new());
+            let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            let cluster = shared.upgrade().unwrap_or_else(start);
+            *shared = Arc::downgrade(&cluster);
+            Self::of(cluster, false)
+        }
+
+        fn own() -> Self {
+            Self::of(start(), true)
+        }
+
+        fn of(cluster: Arc<Mutex<RedisCluster>>, is_own: bool) -> Self {
+            let (url, owner) = {
+                let cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+                (cluster.url(), cluster.owner_of(TAG))
+            };
+            Self { cluster, is_own, url, owner }
+        }
+
+        fn cluster(&self) -> MutexGuard<'_, RedisCluster> {
+            self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    fn start() -> Arc<Mutex<RedisCluster>> {
+        let options = RedisOptions::default().durable();
+        Arc::new(Mutex::new(RedisCluster::start_with(options)))
+    }
+
+    fn prefix_of(process: &Connect) -> String {
+        format!("{TAG}:{}:", process.bus.replace('_', ":"))
+    }
+
+    impl Subject for Cluster {
+        async fn connect(&self, mut process: Connect) -> Result<Arc<dyn Backend>, BackendError> {
+            process.config.url = Some(self.url.parse().expect("the harness gives URLs"));
+            process.config.set(&KEY_PREFIX, prefix_of(&process)).expect("any text is a prefix");
+            let mut timing = Timing::default();
+            timing.min_idle = Duration::from_secs(2);
+            Ok(Arc::new(StreamsBackend::connect(process, timing).await?))
+        }
+
+        /// What happens to a server happens to the node that has the keys: one that is killed is replaced by its replica.
+        async fn inflict(&self, fault: Fault) -> Result<(), Unsupported> {
+            if !self.is_own {
+                return Err(Unsupported::new("the cluster is shared"));
+            }
+            match fault {
+                Fault::Kill => self.cluster().kill(self.owner),
+                Fault::Start => self.cluster().start_again(self.owner),
+                Fault::CutConnections => {
+                    let mut cluster = self.cluster();
+                    let leader = cluster.leader_of(self.owner);
+                    leader.ask("CLIENT KILL TYPE normal").expect("it answers");
+                }
+                other => return Err(Unsupported::new(format!("{other}: not here"))),
+            }
+            Ok(())
+        }
+
+        async fn publish_raw(
+            &self,
+            process: &Connect,
+            name: &EventName,
+            bytes: &[u8],
+        ) -> Result<(), Unsupported> {
+            let stream = format!("{}{name}", prefix_of(process));
+            let add: [&[u8]; 5] = [b"XADD", stream.as_bytes(), b"*", b"event", bytes];
+            let answer = self.cluster().leader_of(self.owner).command(&add);
+            let answer = answer.expect("the server answers");
+            assert!(!answer.starts_with('-'), "{answer}");
+            Ok(())
+        }
+
+        fn recovery_time(&self) -> Duration {
+            Duration::from_secs(15)
+        }
+
+        fn redelivery_time(&self) -> Duration {
+            Duration::from_secs(4)
+        }
+    }
+
+    conformance_tests! {
+        #[ignore = "needs redis-server; tests/run installs it"]
+        subject = Cluster::shared(),
+        faults = Cluster::own()
+    }
+}
+
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq_server {
     use std::{

@@ -66,7 +66,7 @@ async fn a_bus_on_a_cluster_goes_on_when_its_node_fails_over_and_when_it_is_kill
         back(&bus).await;
         publish(20..40).await;
         until("all are handled after the failover", SOON, || numbers.count() == 40).await;
-        cluster.kill_replica(owner);
+        cluster.kill(owner);
         back(&bus).await;
         publish(40..60).await;
         until("all are handled after the node was killed", SOON, || numbers.count() == 60).await;

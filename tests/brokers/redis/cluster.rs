@@ -101,19 +101,30 @@ impl RedisCluster {
         (0..PRIMARIES).rfind(|&number| first_slot(number) <= slot).expect("the first has 0")
     }
 
-    /// Ends a primary at once; its replica takes its place some seconds later.
+    /// Ends the node at once that has the slots of a primary of the start. Its replica takes its place some seconds later.
     pub(crate) fn kill(&mut self, number: usize) {
-        self.primaries[number].kill();
+        self.leader_of(number).kill();
     }
 
-    /// Ends the replica of a primary at once, which may have taken its place.
-    pub(crate) fn kill_replica(&mut self, number: usize) {
-        self.replicas[number].kill();
+    /// Starts the node again that was killed.
+    pub(crate) fn start_again(&mut self, number: usize) {
+        let dead = [&mut self.primaries[number], &mut self.replicas[number]];
+        let dead = dead.into_iter().find_map(|it| it.has_ended().then_some(it));
+        dead.expect("one was killed").start_again();
     }
 
-    /// Has the replica of a primary take its place; the primary becomes a replica of it.
+    /// The node that has the slots of a primary of the start.
+    pub(crate) fn leader_of(&mut self, number: usize) -> &mut RedisServer {
+        let (primary, replica) = (&mut self.primaries[number], &mut self.replicas[number]);
+        wait_until("one of the two leads", || primary.leads() || replica.leads());
+        if primary.leads() { primary } else { replica }
+    }
+
+    /// Has a primary and its replica change places.
     pub(crate) fn fail_over(&self, number: usize) {
-        let replica = &self.replicas[number];
+        let (primary, replica) = (&self.primaries[number], &self.replicas[number]);
+        let (primary, replica) =
+            if replica.leads() { (replica, primary) } else { (primary, replica) };
         let mut asked = Instant::now() - AGAIN;
         wait_until("the replica leads", || {
             if asked.elapsed() >= AGAIN && !replica.leads() {
@@ -123,7 +134,7 @@ impl RedisCluster {
             }
             replica.leads()
         });
-        wait_until("the primary follows", || self.primaries[number].follows());
+        wait_until("the primary follows", || primary.follows());
     }
 
     /// The servers that have, or had, the slots of a primary.

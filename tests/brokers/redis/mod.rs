@@ -174,6 +174,11 @@ impl RedisServer {
         self.folder.path().join("redis.sock")
     }
 
+    /// Whether it was ended.
+    fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Ends it at once, as `SIGKILL` does.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
