@@ -92,36 +92,6 @@ async fn a_letter_that_several_replay_at_once_comes_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
-async fn records_without_a_service_are_still_read_and_replayed() {
-    let server = RedisServer::start();
-    for config in both(&server) {
-        server.ask("FLUSHALL").unwrap();
-        let bus = process(&config).await;
-        let heard = Heard::default();
-        fails_once(&bus, &heard).await;
-        let fields = ["name", "order.placed", "subscriber", FIRST, "reason", "it was so"];
-        let fields = fields.into_iter().chain(["attempts", "3", "time", "1700000000000"]);
-        let event = ["event", r#"{"number":7}"#];
-        let words: Vec<_> = ["XADD", "events:dead-letters", "*"]
-            .into_iter()
-            .chain(fields)
-            .chain(event)
-            .map(str::as_bytes)
-            .collect();
-        server.command(&words).unwrap();
-        let letter = letters(&bus).await.remove(0);
-        assert_eq!((&letter.reason[..], letter.attempts), ("it was so", 3));
-        let age = letter.time.duration_since(std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(age, Duration::from_millis(1_700_000_000_000));
-        assert!(letter.replay().await.unwrap());
-        until("it came", async || *heard.lock().unwrap() == ["7, attempt 1"]).await;
-        until("it failed again", async || letters(&bus).await.len() == 1).await;
-        assert!(letters(&bus).await[0].reason.contains("not the first time"));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs redis-server; tests/run installs it"]
 async fn a_replay_to_nobody_is_an_error_though_a_pattern_may_select_anything() {
     let server = RedisServer::start();
     for config in both(&server) {

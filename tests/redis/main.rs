@@ -1,13 +1,17 @@
 //! Redis, with servers of the tests' own: `cargo test -p aury-events-tests --test redis -- --ignored`.
 
+mod backends;
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod cluster;
+mod dead_letter_bounds;
 mod dead_letters;
 mod dropped;
 #[path = "../dropping/mod.rs"]
 mod dropping;
 mod failover;
+mod foreign;
+mod names;
 mod policies;
 mod pubsub;
 #[path = "../policies/mod.rs"]

@@ -3,147 +3,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use aury_events_backends::{
-    Backend, BackendConfig, Consumer, DeadLetter, DeadLetterReason, Delivery, Envelope, EventName,
-    Metadata, Origin, Outgoing, Payload, Settlement, SubscriptionSpec, Topic,
-    envelope::Pattern,
-    redis::streams::{StreamsBackend, Timing},
-    registry::Connect,
+use aury_events_backends::{Backend, DeadLetterReason, Settlement};
+use redis::Value;
+
+use crate::backends::{
+    DEADLINE, MIN_IDLE, Server, ack, event, eventually, handle_all, letters, next, next_within,
+    number, publish, subscribed, to_order, to_pattern,
 };
-use redis::{Client, FromRedisValue, Value};
-
-use crate::brokers::{RedisOptions, RedisServer};
-
-/// Short, so that tests need not wait long; long beside what a busy machine takes to answer.
-const MIN_IDLE: Duration = Duration::from_secs(2);
-
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A server whose confirmed writes outlive it.
-struct Server(RedisServer);
-
-impl Server {
-    fn start() -> Self {
-        Self(RedisServer::start_with(RedisOptions::default().durable()))
-    }
-
-    /// What a process of the service has.
-    async fn backend(&self) -> Arc<StreamsBackend> {
-        let mut config = BackendConfig::default();
-        config.url = Some(self.0.url().parse().expect("a URL"));
-        config.publish_timeout = DEADLINE;
-        let mut timing = Timing::default();
-        (timing.min_idle, timing.trim_every) = (MIN_IDLE, Duration::from_millis(300));
-        let connect = Connect::new("default", "shop", "/shop", config);
-        Arc::new(StreamsBackend::connect(connect, timing).await.expect("a connection"))
-    }
-
-    /// Asks the server itself.
-    async fn ask<T: FromRedisValue>(&self, command: &str) -> T {
-        let client = Client::open(self.0.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("it runs");
-        let mut words = command.split(' ');
-        let mut asked = redis::cmd(words.next().expect("a command"));
-        words.for_each(|word| _ = asked.arg(word));
-        asked.query_async(&mut connection).await.expect(command)
-    }
-
-    /// How many entries `shop.mail` has not acknowledged.
-    async fn pending(&self) -> Value {
-        let pending: Vec<Value> = self.ask("XPENDING events:order shop.mail").await;
-        pending.into_iter().next().expect("a count")
-    }
-
-    /// How many consumers `shop.mail` has.
-    async fn consumers(&self) -> usize {
-        self.ask::<Vec<Value>>("XINFO CONSUMERS events:order shop.mail").await.len()
-    }
-}
-
-/// The dead letters of `mail`.
-async fn letters(backend: &StreamsBackend) -> Vec<DeadLetter> {
-    let mut reader = backend.dead_letters(&["mail".into()]).await.expect("they can be read");
-    let mut letters = Vec::new();
-    loop {
-        let page = reader.next_page().await.expect("a page");
-        if page.is_empty() {
-            return letters;
-        }
-        letters.extend(page);
-    }
-}
-
-fn event(name: &'static str, number: u64) -> Outgoing {
-    let metadata = Metadata::new(EventName::from_static(name), 1, "/shop", None);
-    let payload = Payload::Json(number.to_string().into_bytes().into());
-    Outgoing {
-        envelope: Envelope::new(metadata, payload),
-        origin: Origin::Application,
-        delay: None,
-    }
-}
-
-async fn publish(backend: &StreamsBackend, name: &'static str, numbers: std::ops::Range<u64>) {
-    let mut events = numbers.map(|number| event(name, number));
-    for result in backend.publish_all(&mut events).await {
-        result.expect("it is confirmed");
-    }
-}
-
-fn number(delivery: &Delivery) -> u64 {
-    delivery.payload().decode_json().expect("a number")
-}
-
-fn to_order() -> SubscriptionSpec {
-    SubscriptionSpec::new("mail", Topic::Event(EventName::from_static("order")), "shop")
-}
-
-fn to_pattern(pattern: &str) -> SubscriptionSpec {
-    SubscriptionSpec::new("audit", Topic::Pattern(Pattern::parse(pattern).unwrap()), "shop")
-}
-
-type Subscriber = Box<dyn Consumer>;
-
-async fn subscribed(backend: &StreamsBackend, spec: SubscriptionSpec) -> Subscriber {
-    backend.subscribe(spec).await.expect("a subscription")
-}
-
-async fn next(consumer: &mut Subscriber) -> Delivery {
-    next_within(consumer, DEADLINE).await.expect("a delivery in time")
-}
-
-async fn next_within(consumer: &mut Subscriber, limit: Duration) -> Option<Delivery> {
-    tokio::time::timeout(limit, poll_fn(|cx| consumer.poll_next(cx))).await.ok().flatten()
-}
-
-async fn ack(delivery: Delivery) -> u64 {
-    let number = number(&delivery);
-    delivery.settle(Settlement::Ack).await.expect("taken note of");
-    number
-}
-
-/// Handles what comes until nothing has come for a second.
-async fn handle_all(mut consumer: Subscriber) -> Vec<u64> {
-    let mut handled = Vec::new();
-    while let Some(delivery) = next_within(&mut consumer, Duration::from_secs(1)).await {
-        handled.push(ack(delivery).await);
-    }
-    handled
-}
-
-async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < DEADLINE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]

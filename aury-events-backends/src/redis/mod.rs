@@ -13,6 +13,7 @@ mod connection;
 mod dead_letters;
 mod idempotency;
 mod link;
+mod names;
 mod probe;
 pub mod pubsub;
 mod scope;

@@ -13,9 +13,10 @@
 //!   comes. That is counted in [`SubscriptionHealth::dropped`](crate::SubscriptionHealth::dropped) and logged, at most
 //!   once a second.
 //! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
-//! - *Dead letters* go to the stream `{prefix}dead-letters`, messages that are no events included. One that is replayed
-//!   goes to all processes in which its subscriber runs, by the channel `{prefix}:replay:{service}/{subscriber}`, and is
-//!   removed when one of them has taken it.
+//! - *Dead letters* go to a stream of their subscriber, `{prefix}:dead-letters:{service}/{subscriber}`, messages that are
+//!   no events included; how many of them, and how many bytes, is bounded by settings. One that is replayed goes to all
+//!   processes in which its subscriber runs, by the channel `{prefix}:replay:{service}/{subscriber}`, and is removed when
+//!   one of them has taken it.
 //! - *Shutting down.* From [`drain`](crate::Backend::drain) on, nothing is taken in. What handlers publish meanwhile is
 //!   for other processes: by Pub/Sub it cannot be told from other events, and waiting for it could take for ever.
 
@@ -52,6 +53,7 @@ use super::{
     connection::RedisClient,
     dead_letters::DeadLetters,
     link::{Commands, Connection, Link, RedisConnector, SuitsSubscriber},
+    names::check_prefix,
     probe::Use,
 };
 use crate::{
@@ -110,6 +112,7 @@ impl PubSubBackend {
     pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
         let Connect { bus, service, ref config, .. } = connect;
         let (client, scope) = RedisClient::for_bus(config, Use::PubSub, &bus)?;
+        check_prefix(&scope.keys)?;
         let codec = Codec::new(config);
         let deadline = Deadline::after(config.connect_timeout);
         let connector = RedisConnector::new(client.clone(), Arc::new(Commands));
@@ -221,8 +224,8 @@ async fn store(
                     tracing::error!(event = %letter.name, error, "an undecodable message is lost");
                 }
             }
-            ToStore::Replayed(id) => {
-                if let Err(error) = dead_letters.remove(&id).await {
+            ToStore::Replayed { subscriber, id } => {
+                if let Err(error) = dead_letters.remove(&subscriber, &id).await {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(letter = id, error, "a replayed dead letter is still there");
                 }
@@ -287,7 +290,9 @@ impl Backend for PubSubBackend {
             && self.commands.is_up()
             && self.listening.is_up();
         let problem = self.commands.problem().or_else(|| self.listening.problem());
-        Health::new(is_up, self.subscriptions.health()).with_problem(problem.map(Into::into))
+        Health::new(is_up, self.subscriptions.health())
+            .with_problem(problem.map(Into::into))
+            .with_dropped_dead_letters(self.dead_letters.dropped())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 
-use crate::redis::dead_letters::Replay;
+use crate::redis::{
+    dead_letters::Replay,
+    names::{LetterKeys, group_name},
+};
 
 const REPLAY: &str = include_str!("scripts/replay.lua");
 
@@ -19,9 +22,9 @@ pub(super) struct ByChannel {
 }
 
 impl Replay for ByChannel {
-    fn script(&self, letters: &str, id: &str, subscriber: &str, limit: Duration) -> Cmd {
+    fn script(&self, letters: &LetterKeys, id: &str, subscriber: &str, limit: Duration) -> Cmd {
         let mut replay = redis::cmd("EVAL");
-        replay.arg(REPLAY).arg(2).arg(letters).arg(format!("{letters}:{id}"));
+        replay.arg(REPLAY).arg(2).arg(&letters.letters).arg(letters.under_way(id));
         replay.arg(id).arg(replay_channel(&self.prefix, &self.service, subscriber));
         replay.arg((limit.as_millis() as u64).max(1));
         replay
@@ -38,7 +41,7 @@ impl Replay for ByChannel {
 /// The channel by which dead letters come back to one subscriber of a service. It has a `:` after the prefix, which no
 /// event name holds, so patterns do not take it for an event's; and a `/`, which neither service nor subscriber holds.
 pub(super) fn replay_channel(prefix: &str, service: &str, subscriber: &str) -> String {
-    format!("{prefix}:replay:{service}/{subscriber}")
+    format!("{prefix}:replay:{}", group_name(service, subscriber))
 }
 
 /// The id of the letter and the event, of a message on such a channel.

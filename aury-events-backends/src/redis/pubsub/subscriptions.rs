@@ -34,7 +34,7 @@ pub(super) enum ToStore {
     /// A message is no event.
     Undecodable(Undecodable),
     /// The letter of that id has been taken back by its subscriber.
-    Replayed(String),
+    Replayed { subscriber: Arc<str>, id: String },
 }
 
 /// All subscriptions of this process on one bus.
@@ -152,6 +152,8 @@ impl Subscriptions {
             _ => EventName::from_static("unknown"),
         };
         let queues = targets.iter().map(|(_, queue)| queue);
+        // One channel, one subscriber.
+        let subscriber = queues.clone().next().map(|queue| Arc::clone(queue.subscriber()));
         let is_taken = match self.codec.decode(message, &name) {
             Ok(envelope) => queues.fold(false, |taken, queue| queue.add(envelope.clone()) | taken),
             Err(error) => {
@@ -159,10 +161,11 @@ impl Subscriptions {
                 true
             }
         };
-        if is_taken {
-            place.send(ToStore::Replayed(id.to_owned()));
-        } else {
-            self.storing.settle();
+        match subscriber {
+            Some(subscriber) if is_taken => {
+                place.send(ToStore::Replayed { subscriber, id: id.to_owned() });
+            }
+            _ => self.storing.settle(),
         }
     }
 

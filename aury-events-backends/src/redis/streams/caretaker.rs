@@ -12,10 +12,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     inbox::Intake,
     publisher::Publisher,
-    server::{Failure, join_all, known_events},
+    server::{Failure, join_all, known_events, subscribers},
     shared::Shared,
     subscription::Subscription,
 };
+use crate::envelope::EventName;
 
 const PROMOTE: &str = include_str!("scripts/promote.lua");
 const TRIM: &str = include_str!("scripts/trim.lua");
@@ -25,6 +26,9 @@ const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest time between two looks at the delayed events.
 const PROMOTE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a delayed event waits for another try that the server refuses for its stream.
+const REFUSED_AGAIN: Duration = Duration::from_secs(5);
 
 /// How many delayed events are moved in one go.
 const PROMOTED_AT_ONCE: usize = 200;
@@ -68,7 +72,8 @@ impl Caretaker {
         }
         for event in known_events(&self.shared.server, &self.shared.keys).await? {
             for subscription in &looking {
-                subscription.discover(&event).await?;
+                let stream = self.shared.keys.stream(event.as_str());
+                self.note_of(&stream, subscription.discover(&event).await)?;
             }
         }
         Ok(())
@@ -90,11 +95,38 @@ impl Caretaker {
 
     /// Moves what is due; gives the time until the next is.
     async fn promote(&self) -> Result<Option<Duration>, Failure> {
+        let Shared { server, keys, .. } = &*self.shared;
         let mut promote = redis::cmd("EVAL");
-        promote.arg(PROMOTE).arg(1).arg(self.shared.keys.delayed()).arg(PROMOTED_AT_ONCE);
-        match self.shared.server.ask(&promote).await? {
-            Value::Int(millis) => Ok(u64::try_from(millis).ok().map(Duration::from_millis)),
-            _ => Ok(None),
+        promote.arg(PROMOTE).arg(2).arg(keys.delayed()).arg(keys.set_aside());
+        promote.arg(PROMOTED_AT_ONCE).arg(keys.prefix()).arg(REFUSED_AGAIN.as_millis() as u64);
+        let answer = redis::from_redis_value(server.ask(&promote).await?);
+        let (millis, troubles): (i64, Vec<(Vec<u8>, String)>) =
+            answer.map_err(redis::RedisError::from)?;
+        for (what, refusal) in troubles {
+            self.say_not_promoted(&String::from_utf8_lossy(&what), &refusal);
+        }
+        Ok(u64::try_from(millis).ok().map(Duration::from_millis))
+    }
+
+    #[cold]
+    fn say_not_promoted(&self, what: &str, refusal: &str) {
+        let Shared { bus, keys, .. } = &*self.shared;
+        if refusal.is_empty() {
+            tracing::warn!(
+                bus = &**bus,
+                begins = what.escape_debug().to_string(),
+                set = keys.delayed(),
+                aside = keys.set_aside(),
+                "a member of the delayed events is no event: it was set aside, and the others go on"
+            );
+        } else {
+            tracing::warn!(
+                bus = &**bus,
+                stream = what,
+                refusal,
+                "Redis refuses a delayed event for its stream: it is tried again in {REFUSED_AGAIN:?}, and the others \
+                 go on"
+            );
         }
     }
 
@@ -107,33 +139,59 @@ impl Caretaker {
         }
     }
 
-    /// Trims all streams, unless another process does it this time.
+    /// Trims all streams, unless another process does it this time. One that cannot be trimmed stops no other.
     async fn trim(&self) -> Result<(), Failure> {
         let Shared { server, keys, .. } = &*self.shared;
         let mut lock = redis::cmd("SET");
         lock.arg(keys.trimming()).arg(1).arg("NX").arg("PX");
         lock.arg((self.trim_every / 2).as_millis() as u64);
-        if server.ask(&lock).await? == Value::Nil {
-            return Ok(());
+        match server.ask(&lock).await {
+            Ok(Value::Nil) => return Ok(()),
+            // It only spares the server that several do it at once. A full one refuses it, and needs the trimming most.
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure),
         }
         // First the streams, then the subscribers: one that subscribes in between finds all of these streams by itself.
         let events = known_events(server, keys).await?;
-        let mut subscribers = redis::cmd("HGETALL");
-        subscribers.arg(keys.subscribers());
-        let subscribers: Vec<(String, u64)> =
-            redis::from_redis_value(server.ask(&subscribers).await?)
-                .map_err(redis::RedisError::from)?;
+        let subscribers = subscribers(server, keys).await?;
         for event in events {
-            let key = keys.stream(event.as_str());
-            join_all(server, &key, &event, &subscribers).await?;
-            self.trim_stream(&key, &keys.readers(event.as_str())).await?;
+            let stream = keys.stream(event.as_str());
+            self.note_of(&stream, self.join_and_trim(&event, &subscribers).await)?;
         }
         for (subscription, _) in subscribers {
             if let Some((_, group)) = subscription.split_once(' ') {
-                self.trim_stream(&keys.retry(group), &keys.readers("")).await?;
+                let retries = keys.retry(group);
+                self.note_of(&retries, self.trim_stream(&retries, &keys.readers("")).await)?;
             }
         }
         Ok(())
+    }
+
+    async fn join_and_trim(
+        &self,
+        event: &EventName,
+        subscribers: &[(String, u64)],
+    ) -> Result<(), Failure> {
+        let Shared { server, keys, .. } = &*self.shared;
+        let key = keys.stream(event.as_str());
+        join_all(server, &key, event, subscribers).await?;
+        self.trim_stream(&key, &keys.readers(event.as_str())).await
+    }
+
+    /// What the server refuses of one stream stops no other; it is only said.
+    fn note_of(&self, stream: &str, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        match outcome {
+            Err(failure) if !failure.is_passing() => {
+                tracing::warn!(
+                    bus = &*self.shared.bus,
+                    stream,
+                    error = %failure,
+                    "Redis refuses the upkeep of a stream"
+                );
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     async fn trim_stream(&self, key: &str, readers: &str) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 //! # On the server
 //!
 //! Every event name has a stream, `{prefix}{name}`, whose entries have one field, `event`: the envelope. Every
-//! subscriber has a group, `{service}.{subscriber}`, on each stream that its topic covers. Every subscription of a
+//! subscriber has a group, `{service}/{subscriber}`, on each stream that its topic covers. Every subscription of a
 //! process is a consumer of that group, under a name of its own.
 //!
 //! # What holds
@@ -59,7 +59,7 @@ use self::{
     caretaker::Caretaker,
     inbox::{Inbox, Intake, StreamConsumer},
     publisher::{Chunk, Publisher},
-    replay::{ByStream, group_name},
+    replay::ByStream,
     server::{Group, Keys, Server, persist},
     shared::Shared,
     subscription::{Broadcast, Keeper, Reader, Settler, Source, Subscription},
@@ -69,6 +69,7 @@ use super::{
     connection::RedisClient,
     dead_letters::DeadLetters,
     link::{Commands, Link, RedisConnector, SuitsSubscriber},
+    names::{check_prefix, group_name},
     probe::Use,
 };
 use crate::{
@@ -149,6 +150,7 @@ impl StreamsBackend {
     pub async fn connect(connect: Connect, timing: Timing) -> Result<Self, BackendError> {
         let Connect { bus, service, config, .. } = connect;
         let (client, scope) = RedisClient::for_bus(&config, Use::Streams, &bus)?;
+        check_prefix(&scope.keys)?;
         let connector = RedisConnector::new(client.clone(), Arc::new(Commands));
         let link = Link::connect(connector, config.connect_timeout).await?;
         let codec = Codec::new(&config);
@@ -366,6 +368,7 @@ impl Backend for StreamsBackend {
         let problem = self.link.problem();
         Health::new(is_up, running.map(|it| it.inbox.health()).collect())
             .with_problem(problem.map(Into::into))
+            .with_dropped_dead_letters(self.shared.dead_letters.dropped())
     }
 
     /// Hands out what has been read, and waits until it is settled; past the publish timeout, leaves the rest to other

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use redis::Cmd;
 
 use super::server::Keys;
-use crate::redis::dead_letters::Replay;
+use crate::redis::{
+    dead_letters::Replay,
+    names::{LetterKeys, group_name},
+};
 
 const REPLAY: &str = include_str!("scripts/replay.lua");
 
@@ -20,18 +23,14 @@ pub(super) struct ByStream {
 }
 
 impl Replay for ByStream {
-    fn script(&self, letters: &str, id: &str, subscriber: &str, limit: Duration) -> Cmd {
+    fn script(&self, letters: &LetterKeys, id: &str, subscriber: &str, limit: Duration) -> Cmd {
         let (keys, group) = (&self.keys, group_name(&self.service, subscriber));
         let mut replay = redis::cmd("EVAL");
-        replay.arg(REPLAY).arg(5).arg(letters).arg(keys.retry(&group)).arg(keys.replay(&group));
-        replay.arg(keys.replayed_to(&group)).arg(format!("{letters}:{id}"));
+        replay.arg(REPLAY).arg(6).arg(&letters.letters).arg(&letters.bytes);
+        replay.arg(letters.under_way(id)).arg(keys.retry(&group)).arg(keys.replay(&group));
+        replay.arg(keys.replayed_to(&group));
         replay.arg(id).arg(&group).arg(keys.alive("")).arg(UNREAD);
         replay.arg((limit.as_millis() as u64).max(1));
         replay
     }
-}
-
-/// What a subscriber of a service is called on the server.
-pub(super) fn group_name(service: &str, subscriber: &str) -> String {
-    format!("{service}.{subscriber}")
 }

@@ -52,7 +52,8 @@ impl Shared {
         if entry.is_deleted() {
             return inbox.take_in_broken(place, None);
         }
-        let first_attempt = entry.attempt();
+        // In an event's own stream, anybody may have written a number.
+        let first_attempt = if stream.event.is_none() { entry.attempt() } else { 1 };
         let raw = entry.event().unwrap_or_default();
         match self.decode(&raw, stream.event.as_ref()) {
             Ok(envelope) => inbox.take_in(place, envelope, first_attempt, count),

@@ -409,7 +409,8 @@ impl Settle for Inbox {
                 MaybeReady::ready(finished.map(|()| self.to_tell.add(Tell::Ack { tag })))
             }
             Settlement::Retry { after } if after > IN_PLACE && self.has_group => {
-                let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt() + 1);
+                let (envelope, attempt) =
+                    (delivery.envelope().clone(), delivery.attempt().saturating_add(1));
                 self.put_away(tag, Kept::Delayed { envelope, attempt, after })
             }
             Settlement::Retry { after } => {

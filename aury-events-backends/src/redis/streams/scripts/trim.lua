@@ -12,10 +12,14 @@ end
 local keep, keep_millis, keep_number
 local function keep_from(id)
   local millis, number = string.match(id, '^(%d+)-(%d+)$')
+  if not millis then
+    return false
+  end
   millis, number = tonumber(millis), tonumber(number)
   if not keep or millis < keep_millis or (millis == keep_millis and number < keep_number) then
     keep, keep_millis, keep_number = id, millis, number
   end
+  return true
 end
 
 for _, fields in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -32,9 +36,9 @@ end
 
 local readers = redis.call('HGETALL', KEYS[2])
 for i = 1, #readers, 2 do
-  if redis.call('EXISTS', ARGV[1] .. readers[i]) == 1 then
-    keep_from(readers[i + 1])
-  else
+  local is_alive = redis.call('EXISTS', ARGV[1] .. readers[i]) == 1
+  -- Somebody else may have written something else there.
+  if not is_alive or not keep_from(readers[i + 1]) then
     redis.call('HDEL', KEYS[2], readers[i])
   end
 end

@@ -1,8 +1,11 @@
 //! The consumer group of one subscriber, on all streams that its topic covers.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::{Failure, Keys, Server, commands};
 use crate::envelope::{EventName, Pattern, Topic};
@@ -13,7 +16,7 @@ use crate::envelope::{EventName, Pattern, Topic};
 /// time, not at the time at which somebody discovers the stream: so nothing is missed that was published in between.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// `{service}.{subscriber}`.
+    /// `{service}/{subscriber}`.
     pub(crate) name: String,
     /// Unique to this subscription.
     pub(crate) consumer: String,
@@ -28,12 +31,28 @@ pub(crate) struct Stream {
     pub(crate) key: Arc<str>,
     /// The events in it; `None` if they are retries or replays of any.
     pub(crate) event: Option<EventName>,
+    /// Whether the key holds a stream, or nothing yet. It may hold something else, which others have put there.
+    is_stream: Arc<AtomicBool>,
 }
+
+impl Stream {
+    pub(crate) fn new(key: impl Into<Arc<str>>, event: Option<EventName>) -> Self {
+        Self { key: key.into(), event, is_stream: Arc::new(AtomicBool::new(true)) }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.is_stream.load(Relaxed)
+    }
+}
+
+const ENROL: &str = include_str!("../scripts/enrol.lua");
+const JOIN: &str = include_str!("../scripts/join.lua");
 
 /// The number of the stream of retries.
 pub(crate) const RETRIES: usize = 0;
 
 /// Where a group on a stream begins that does not have it.
+#[derive(Clone, Copy)]
 enum Start {
     /// With what is published from now on.
     Now,
@@ -45,7 +64,7 @@ enum Start {
 
 impl Group {
     pub(crate) fn new(name: String, consumer: String, topic: Topic, keys: &Keys) -> Self {
-        let retries = Stream { key: keys.retry(&name).into(), event: None };
+        let retries = Stream::new(keys.retry(&name), None);
         Self { name, consumer, topic, streams: RwLock::new([retries].into()) }
     }
 
@@ -68,7 +87,8 @@ impl Group {
             Topic::Pattern(_) => {
                 for event in known_events(server, keys).await? {
                     if self.topic.matches(&event) {
-                        self.join(server, keys, &event, &start).await?;
+                        let joined = self.join(server, keys, &event, &start).await;
+                        self.unless_one_of_many(keys.stream(event.as_str()), joined)?;
                     }
                 }
                 Ok(())
@@ -89,9 +109,12 @@ impl Group {
         let mut vanished = Vec::new();
         for stream in &*self.streams() {
             let start = if stream.event.is_some() { &start } else { &Start::Beginning };
-            if self.create(server, &stream.key, start).await? {
+            let created = self.create(server, &stream.key, start).await;
+            stream.is_stream.store(!is_wrong_type(&created), Relaxed);
+            if matches!(created, Ok(true)) {
                 vanished.push(Arc::clone(&stream.key));
             }
+            self.unless_one_of_many(&*stream.key, created.map(drop))?;
         }
         Ok(vanished)
     }
@@ -123,7 +146,7 @@ impl Group {
         self.create(server, &key, start).await?;
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         if streams.iter().all(|stream| *stream.key != *key) {
-            let stream = Stream { key: key.into(), event: Some(event.clone()) };
+            let stream = Stream::new(key, Some(event.clone()));
             *streams = streams.iter().cloned().chain([stream]).collect();
         }
         Ok(())
@@ -131,24 +154,57 @@ impl Group {
 
     /// Creates the group on a stream; gives whether it was not there.
     async fn create(&self, server: &Server, key: &str, start: &Start) -> Result<bool, Failure> {
-        create_group(server, key, &self.name, &start.to_string()).await
+        let join = join(key, [(&*self.name, *start)].into_iter());
+        Ok(server.ask(&join).await? != Value::Int(0))
     }
 
-    /// Records the subscription: when the first one was, and whether this is it.
+    /// Of a pattern's many streams, one whose key holds something else does not keep the others from being read.
+    fn unless_one_of_many(
+        &self,
+        key: impl AsRef<str>,
+        outcome: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if is_wrong_type(&outcome) && matches!(self.topic, Topic::Pattern(_)) {
+            tracing::warn!(
+                group = self.name,
+                key = key.as_ref(),
+                "the key of a stream holds something else: events of that name are not read"
+            );
+            return Ok(());
+        }
+        outcome
+    }
+
+    /// Looks which streams are none, since their keys hold something else.
+    pub(crate) async fn look_at_types(&self, server: &Server) -> Result<(), Failure> {
+        let streams = self.streams();
+        let mut types = commands();
+        for stream in &*streams {
+            types.cmd("TYPE").arg(&*stream.key);
+        }
+        for (stream, answer) in streams.iter().zip(server.ask_all(&types).await?) {
+            let is_stream = match answer? {
+                Value::SimpleString(kind) => matches!(&*kind, "stream" | "none"),
+                _ => true,
+            };
+            if !is_stream && stream.is_stream.swap(is_stream, Relaxed) {
+                let (group, key) = (&*self.name, &*stream.key);
+                tracing::warn!(
+                    group,
+                    key,
+                    "the key of a stream holds something else: it is not read"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the subscription: when the first one was, in milliseconds, and whether this is it.
     async fn record(&self, server: &Server, keys: &Keys) -> Result<(u64, bool), Failure> {
-        let (seconds, micros): (u64, u64) =
-            redis::from_redis_value(server.ask(&redis::cmd("TIME")).await?)
-                .map_err(redis::RedisError::from)?;
-        let now = seconds * 1_000 + micros / 1_000;
-        let field = subscription(&self.name, &self.topic);
-        let mut commands = commands();
-        commands.cmd("HSETNX").arg(keys.subscribers()).arg(&field).arg(now);
-        commands.cmd("HGET").arg(keys.subscribers()).arg(&field);
-        let mut answers = server.ask_all(&commands).await?.into_iter();
-        let mut answer = || answers.next().unwrap_or(Ok(Value::Nil));
-        let is_first = answer()? == Value::Int(1);
-        let since = redis::from_redis_value(answer()?).map_err(redis::RedisError::from)?;
-        Ok((since, is_first))
+        let mut enrol = redis::cmd("EVAL");
+        enrol.arg(ENROL).arg(1).arg(keys.subscribers()).arg(subscription(&self.name, &self.topic));
+        let recorded = redis::from_redis_value(server.ask(&enrol).await?);
+        Ok(recorded.map_err(redis::RedisError::from)?)
     }
 }
 
@@ -176,38 +232,54 @@ pub(crate) async fn join_all(
     event: &EventName,
     subscribers: &[(String, u64)],
 ) -> Result<(), Failure> {
-    for (subscription, since) in subscribers {
-        let Some((topic, group)) = subscription.split_once(' ') else { continue };
+    let covering = subscribers.iter().filter_map(|(subscription, since)| {
+        let (topic, group) = subscription.split_once(' ')?;
         // A name is a pattern, too: one that only itself matches.
-        if Pattern::parse(topic).is_ok_and(|topic| topic.matches(event.as_str())) {
-            create_group(server, key, group, &Start::Since(*since).to_string()).await?;
-        }
-    }
-    Ok(())
+        let is_covered = Pattern::parse(topic).ok()?.matches(event.as_str());
+        is_covered.then_some((group, Start::Since(*since)))
+    });
+    let join = join(key, covering);
+    server.ask(&join).await.map(drop)
 }
 
-/// Creates a group, and the stream if need be. One that exists stays as it is. Gives whether it was not there.
-async fn create_group(
+/// The record of all subscriptions, with their times. What others have written there is left out.
+pub(crate) async fn subscribers(
     server: &Server,
-    key: &str,
-    group: &str,
-    start: &str,
-) -> Result<bool, Failure> {
-    let mut create = redis::cmd("XGROUP");
-    create.arg("CREATE").arg(key).arg(group).arg(start).arg("MKSTREAM");
-    match server.ask(&create).await {
-        Err(Failure::Refused(error)) if error.code() == Some("BUSYGROUP") => Ok(false),
-        answer => answer.map(|_| true),
+    keys: &Keys,
+) -> Result<Vec<(String, u64)>, Failure> {
+    let mut all = redis::cmd("HGETALL");
+    all.arg(keys.subscribers());
+    let all: Vec<(Vec<u8>, Vec<u8>)> =
+        redis::from_redis_value(server.ask(&all).await?).map_err(redis::RedisError::from)?;
+    let text = |bytes| String::from_utf8(bytes).ok();
+    let parse = |(subscription, since)| Some((text(subscription)?, text(since)?.parse().ok()?));
+    Ok(all.into_iter().filter_map(parse).collect())
+}
+
+/// Creates groups on a stream, and the stream if need be. Those that exist stay as they are.
+fn join<'a>(key: &str, groups: impl Iterator<Item = (&'a str, Start)>) -> Cmd {
+    let mut join = redis::cmd("EVAL");
+    join.arg(JOIN).arg(1).arg(key);
+    for (group, start) in groups {
+        join.arg(group).arg(start.to_string());
     }
+    join
+}
+
+/// Whether a key does not hold what it should: others have written there.
+fn is_wrong_type<T>(outcome: &Result<T, Failure>) -> bool {
+    matches!(outcome, Err(Failure::Refused(error)) if error.code() == Some("WRONGTYPE"))
 }
 
 /// The names of all events that have a stream, sorted.
 pub(crate) async fn known_events(server: &Server, keys: &Keys) -> Result<Vec<EventName>, Failure> {
     let mut members = redis::cmd("SMEMBERS");
     members.arg(keys.streams());
-    let names: Vec<String> =
+    let names: Vec<Vec<u8>> =
         redis::from_redis_value(server.ask(&members).await?).map_err(redis::RedisError::from)?;
-    let mut names: Vec<_> = names.iter().filter_map(|name| EventName::parse(name).ok()).collect();
+    // What others have written there is left out.
+    let parse = |name: &Vec<u8>| EventName::parse(std::str::from_utf8(name).ok()?).ok();
+    let mut names: Vec<_> = names.iter().filter_map(parse).collect();
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     Ok(names)
 }

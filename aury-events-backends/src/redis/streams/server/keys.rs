@@ -13,6 +13,11 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
+    /// What all of them begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Stream: the events of that name.
     pub(crate) fn stream(&self, event: &str) -> String {
         format!("{}{event}", self.prefix)
@@ -36,6 +41,11 @@ impl Keys {
     /// Sorted set: what is to be delivered to a group again, or is published with a delay, by time.
     pub(crate) fn delayed(&self) -> String {
         format!("{}:delayed", self.prefix)
+    }
+
+    /// Sorted set: what was among the delayed and is no event, by the time at which it was set aside.
+    pub(crate) fn set_aside(&self) -> String {
+        format!("{}:set-aside", self.prefix)
     }
 
     /// Stream: what is to be delivered to that group again, now.
@@ -77,6 +87,7 @@ mod tests {
             keys.subscribers(),
             keys.alive("c"),
             keys.delayed(),
+            keys.set_aside(),
             keys.retry("g"),
             keys.replay("g"),
             keys.replayed_to("g"),

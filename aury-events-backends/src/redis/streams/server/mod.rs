@@ -11,7 +11,7 @@ mod keys;
 
 pub(crate) use self::{
     entry::{EVENT, Entry, EntryId, parse_counted, parse_entries, parse_pending, parse_streams},
-    group::{Group, RETRIES, Stream, join_all, known_events},
+    group::{Group, RETRIES, Stream, join_all, known_events, subscribers},
     keys::Keys,
 };
 use crate::{

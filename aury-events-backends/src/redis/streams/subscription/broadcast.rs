@@ -36,7 +36,7 @@ pub(crate) struct Broadcast {
     pub(crate) inbox: Arc<Inbox>,
     /// Unique to this subscription.
     pub(crate) consumer: String,
-    /// `{service}.{subscriber}`.
+    /// `{service}/{subscriber}`.
     pub(crate) name: String,
     pub(crate) topic: Topic,
     /// The streams, each with the id of the last entry that was read from it.
@@ -56,7 +56,7 @@ impl Broadcast {
             Topic::Event(event) => vec![event.clone()],
             Topic::Pattern(_) => known_events(server, keys).await?,
         };
-        let replays = Stream { key: keys.replay(&self.name).into(), event: None };
+        let replays = Stream::new(keys.replay(&self.name), None);
         let mut streams = vec![replays];
         for event in events.into_iter().filter(|event| self.topic.matches(event)) {
             streams.push(self.stream_of(event));
@@ -72,7 +72,7 @@ impl Broadcast {
     }
 
     fn stream_of(&self, event: EventName) -> Stream {
-        Stream { key: self.shared.keys.stream(event.as_str()).into(), event: Some(event) }
+        Stream::new(self.shared.keys.stream(event.as_str()), Some(event))
     }
 
     /// Begins to read a stream that has appeared, from its first entry.
@@ -151,12 +151,14 @@ impl Broadcast {
                 self.positions()[number].1 = last.id.to_string();
             }
             for entry in entries {
-                let letter = entry.letter();
                 let stream = &positions[number].0;
+                // In an event's own stream, anybody may have written one.
+                let letter = if stream.event.is_none() { entry.letter() } else { None };
                 let is_taken = self.shared.receive(&self.inbox, number, stream, entry, 1);
                 // What fails here leaves a letter that has been replayed, which does less harm than none.
                 if let Some(letter) = letter.filter(|_| is_taken) {
-                    let _ = self.shared.dead_letters.remove(&letter).await;
+                    let subscriber = &self.inbox.subscriber;
+                    let _ = self.shared.dead_letters.remove(subscriber, &letter).await;
                 }
             }
         }

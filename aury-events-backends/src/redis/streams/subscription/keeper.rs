@@ -78,7 +78,8 @@ impl Keeper {
     /// are dead and hold nothing.
     async fn claim(&self, knows_dead: bool) -> Result<(), Failure> {
         let keys = &self.shared.keys;
-        for (number, stream) in self.group.streams().iter().enumerate() {
+        let streams = self.group.streams();
+        for (number, stream) in streams.iter().enumerate().filter(|(_, it)| it.is_stream()) {
             if self.inbox.intake() != Intake::Open {
                 return Ok(());
             }
@@ -107,7 +108,8 @@ impl Keeper {
     /// Leaves the group: others take over at once what is not acknowledged.
     pub(crate) async fn retire(&self) -> Result<(), Failure> {
         let seen = self.inbox.unacknowledged();
-        for (number, stream) in self.group.streams().iter().enumerate() {
+        let streams = self.group.streams();
+        for (number, stream) in streams.iter().enumerate().filter(|(_, it)| it.is_stream()) {
             let mut retire = redis::cmd("EVAL");
             retire.arg(RETIRE).arg(2).arg(&*stream.key);
             retire.arg(self.shared.keys.alive(&self.group.consumer));

@@ -74,6 +74,11 @@ impl Reader {
                 Err(error) if is_missing_group(&error) => {
                     self.say_gone(&self.group.restore(server, keys).await?);
                 }
+                // One of many keys holds something else: the others are read on.
+                Err(error) if error.code() == Some("WRONGTYPE") => {
+                    self.group.look_at_types(server).await?;
+                    sleep(backoff.next_wait()).await;
+                }
                 Err(error) => return Err(error.into()),
             }
             turn += 1;
@@ -104,7 +109,8 @@ impl Reader {
         turn: usize,
     ) -> Result<(), RedisError> {
         let streams = self.group.streams();
-        let events: Vec<usize> = (1..streams.len()).collect();
+        let events: Vec<usize> =
+            (1..streams.len()).filter(|number| streams[*number].is_stream()).collect();
         if events.is_empty() {
             sleep(BLOCK).await;
             return Ok(());
@@ -148,7 +154,8 @@ impl Reader {
     /// Takes in what was delivered to this consumer and did not arrive, as when the connection broke under a reply.
     async fn recover(&self) -> Result<(), Failure> {
         let (name, consumer) = (&self.group.name, &self.group.consumer);
-        for (number, stream) in self.group.streams().iter().enumerate() {
+        let streams = self.group.streams();
+        for (number, stream) in streams.iter().enumerate().filter(|(_, it)| it.is_stream()) {
             let mut start = "-".to_owned();
             loop {
                 let mut pending = redis::cmd("XPENDING");

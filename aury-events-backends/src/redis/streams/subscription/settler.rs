@@ -98,7 +98,7 @@ impl Settler {
         let mut delay = redis::cmd("EVAL");
         delay.arg(DELAY).arg(3);
         delay.arg(&*group.key(place.stream)).arg(keys.delayed()).arg(keys.retry(&group.name));
-        delay.arg(&group.name).arg(place.id).arg(attempt);
+        delay.arg(&group.name).arg(place.id).arg(attempt).arg(0);
         delay.arg(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
         delay.arg(self.shared.codec.encode(envelope)?);
         let asked = self.shared.server.ask(&delay).await;
