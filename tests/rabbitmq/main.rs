@@ -8,6 +8,7 @@ mod delays;
 mod foreign;
 mod harness;
 mod interop;
+mod interruptions;
 mod lost_acks;
 mod poison;
 mod policies;

@@ -6,9 +6,10 @@
 
 use std::{
     collections::VecDeque,
+    hash::{DefaultHasher, Hasher as _},
     pin::pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Waker},
@@ -17,6 +18,7 @@ use std::{
 
 use lapin::{
     Channel,
+    message::Delivery,
     options::{BasicAckOptions, BasicNackOptions},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -29,9 +31,24 @@ pub(super) const LINGER: Duration = Duration::from_millis(10);
 /// By what a message is recognised when it is delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    pub(super) event: EventId,
+    event: EventId,
     /// Which copy of the event it is.
-    pub(super) copy: u64,
+    copy: u64,
+    /// Of its body: others may give one id to many messages.
+    digest: u64,
+}
+
+impl Key {
+    pub(super) fn new(event: EventId, copy: u64, body: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        Self { event, copy, digest: hasher.finish() }
+    }
+
+    /// By what it is recognised that a message was moved to the suspects: there it is not settled yet.
+    pub(super) fn as_suspect(&self) -> Self {
+        Self { copy: !self.copy, ..self.clone() }
+    }
 }
 
 /// The deliveries of one channel.
@@ -43,6 +60,8 @@ pub(super) struct Acks {
     /// Tells that there is something to flush soon, or that nothing is open any more.
     changed: Notify,
     is_lost: AtomicBool,
+    /// Whether a delivery was given back.
+    has_given_back: AtomicBool,
 }
 
 struct State {
@@ -58,11 +77,18 @@ struct State {
 }
 
 enum Status {
-    /// With what it is recognised by, if it can be.
-    Open(Option<Key>),
+    Open(Opened),
     Settled,
     /// The broker has been told.
     Told,
+}
+
+/// A delivery that is not settled.
+struct Opened {
+    /// What it is recognised by, if it can be.
+    key: Option<Key>,
+    /// As it came, in case that it has to be sent elsewhere.
+    message: Arc<Delivery>,
 }
 
 impl Acks {
@@ -81,6 +107,7 @@ impl Acks {
             state: Mutex::new(state),
             changed: Notify::new(),
             is_lost: AtomicBool::new(false),
+            has_given_back: AtomicBool::new(false),
         }
     }
 
@@ -90,11 +117,32 @@ impl Acks {
     }
 
     /// Takes note of a delivery.
-    pub(super) fn opened(&self, tag: u64, key: Option<Key>) {
+    pub(super) fn opened(&self, key: Option<Key>, message: Arc<Delivery>) {
         let mut state = self.state();
-        debug_assert_eq!(tag, state.first + state.deliveries.len() as u64);
+        debug_assert_eq!(message.delivery_tag, state.first + state.deliveries.len() as u64);
         state.open += 1;
-        state.deliveries.push_back(Status::Open(key));
+        state.deliveries.push_back(Status::Open(Opened { key, message }));
+    }
+
+    /// The message of a delivery that is not settled.
+    pub(super) fn message(&self, tag: u64) -> Option<Arc<Delivery>> {
+        let state = self.state();
+        state.opened(tag).map(|opened| Arc::clone(&opened.message))
+    }
+
+    /// What a delivery is recognised by that is not settled.
+    pub(super) fn key(&self, tag: u64) -> Option<Key> {
+        self.state().opened(tag)?.key.clone()
+    }
+
+    /// What the deliveries are recognised by that are not settled.
+    pub(super) fn open_keys(&self) -> Vec<Key> {
+        let state = self.state();
+        let keys = state.deliveries.iter().filter_map(|delivery| match delivery {
+            Status::Open(opened) => opened.key.clone(),
+            Status::Settled | Status::Told => None,
+        });
+        keys.collect()
     }
 
     /// Takes note that a delivery is done with, to be told soon; gives what it is recognised by.
@@ -114,14 +162,22 @@ impl Acks {
         key
     }
 
-    /// Has the broker deliver it again.
-    pub(super) fn give_back(&self, tag: u64) {
+    /// Has the broker deliver it again; gives what it is recognised by.
+    pub(super) fn give_back(&self, tag: u64) -> Option<Key> {
+        self.has_given_back.store(true, SeqCst);
+        self.refuse(tag, true)
+    }
+
+    /// Has its queue put it away by itself: to the dead letters, as queues are declared. Gives what it is recognised by.
+    pub(super) fn reject(&self, tag: u64) -> Option<Key> {
+        self.refuse(tag, false)
+    }
+
+    fn refuse(&self, tag: u64, requeue: bool) -> Option<Key> {
         let mut state = self.state();
-        if state.close(tag, Status::Told).is_none() {
-            return;
-        }
+        let key = state.close(tag, Status::Told)?;
         if !self.is_lost() {
-            let options = BasicNackOptions { multiple: false, requeue: true };
+            let options = BasicNackOptions { multiple: false, requeue };
             fire(self.channel.basic_nack(tag, options));
         }
         let is_over = state.open == 0;
@@ -129,6 +185,7 @@ impl Acks {
         if is_over {
             self.changed.notify_one();
         }
+        key
     }
 
     /// Tells the broker what has been settled.
@@ -179,6 +236,11 @@ impl Acks {
         self.state().open == 0
     }
 
+    /// Whether all deliveries are settled, and none was given back.
+    pub(super) fn are_all_done_with(&self) -> bool {
+        self.is_over() && !self.has_given_back.load(SeqCst)
+    }
+
     /// Waits until there is something to flush after [`LINGER`], or until nothing is open any more. Cancel safe.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
@@ -190,6 +252,14 @@ impl Acks {
 }
 
 impl State {
+    fn opened(&self, tag: u64) -> Option<&Opened> {
+        let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
+        match self.deliveries.get(index)? {
+            Status::Open(opened) => Some(opened),
+            Status::Settled | Status::Told => None,
+        }
+    }
+
     /// Ends an open delivery.
     fn close(&mut self, tag: u64, status: Status) -> Option<Option<Key>> {
         let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
@@ -197,9 +267,9 @@ impl State {
         if !matches!(delivery, Status::Open(_)) {
             return None;
         }
-        let Status::Open(key) = std::mem::replace(delivery, status) else { return None };
+        let Status::Open(opened) = std::mem::replace(delivery, status) else { return None };
         self.open -= 1;
-        Some(key)
+        Some(opened.key)
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     declare::soft_error,
     link::Link,
-    message::{self, Epitaph, Message, Messages},
+    message::{self, DeadLetterHeaders, Message, Messages},
     names::{Names, Queues},
     publisher::Publisher,
     subscriptions::Subscriptions,
@@ -85,14 +85,14 @@ impl DeadLetters {
 
     /// The letter that a message is.
     fn letter(&self, subscriber: &Arc<str>, message: &Delivery) -> DeadLetter {
-        let Epitaph { subscriber: told, reason, attempts, time } = message::epitaph(message);
+        let DeadLetterHeaders { reason, attempts, time } = message::dead_letter_headers(message);
         let envelope = self.messages.read(message).unwrap_or_else(|_| {
             let name = EventName::parse(message.routing_key.as_str()).unwrap_or(UNKNOWN);
             let raw: Arc<[u8]> = message.data.as_slice().into();
             Envelope::new(Metadata::new(name, 1, "", None), Payload::Json(raw))
         });
-        let subscriber = told.map_or_else(|| Arc::clone(subscriber), Arc::from);
-        DeadLetter::recorded(envelope, subscriber, reason, attempts, time)
+        // Whose queue it is in, and not who it says that it is for: anybody can write that.
+        DeadLetter::recorded(envelope, Arc::clone(subscriber), reason, attempts, time)
     }
 
     /// Sends a letter's message to its subscriber.

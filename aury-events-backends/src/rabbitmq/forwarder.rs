@@ -25,7 +25,7 @@ use super::{
     declare::{DeclareError, answered, denied},
     delays::Wait,
     link::Link,
-    message::passage,
+    message::delivery_headers,
     names::short,
     publisher::Publisher,
     topology::Topology,
@@ -249,7 +249,7 @@ impl Forwarder {
         };
         let reason = format!("the queue {key} was gone when this was to be tried again");
         // The attempt that it was to be has not begun.
-        let attempts = passage(delivery).attempt.saturating_sub(1).max(1);
+        let attempts = delivery_headers(delivery).attempt.saturating_sub(1).max(1);
         let letter = wait.over(delivery).dead(&subscriber, &reason, attempts, &queues.dead);
         tracing::warn!(bus = &*self.bus, subscriber, queue = %key, "{reason}; it is kept as a dead letter");
         match self.moves.publish(letter).await {

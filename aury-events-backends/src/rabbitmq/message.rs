@@ -7,7 +7,12 @@
 //! |---|---|---|
 //! | `aury-attempt` | a retry | the number of the attempt that its delivery is |
 //! | `aury-copy` | a retry, a dead letter, a replay | a number by which copies of one event are told apart |
-//! | `aury-subscriber`, `aury-reason`, `aury-attempts`, `aury-routing-key`, `aury-time` | a dead letter | who could not handle it, why (cut to 4 KiB), after how many attempts, how it was routed at first, and when (milliseconds since the start of 1970, UTC) |
+//! | `aury-suspect` | a suspect | the number by which its marks are found (see [`suspects`](super::suspects)) |
+//! | `aury-routing-key` | all of these | how it was routed at first |
+//! | `aury-subscriber`, `aury-reason`, `aury-attempts`, `aury-time` | a dead letter | who could not handle it, why (cut to 4 KiB), after how many attempts, and when (milliseconds since the start of 1970, UTC) |
+//!
+//! Anybody can write such headers. They are believed only of a message that came straight into its queue, as ours do;
+//! of one that came by an exchange they are passed over.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,13 +27,15 @@ use super::topology::Needed;
 use crate::{
     config::BackendConfig,
     envelope::{
-        Envelope,
+        Envelope, Metadata,
         wire::{AttributeValue, Codec, Hint, WireError},
     },
     error::BackendError,
     reason::shortened_reason,
 };
 
+/// What the names of our own headers begin with.
+const OURS: &str = "aury-";
 const ATTEMPT: &str = "aury-attempt";
 const COPY: &str = "aury-copy";
 const SUBSCRIBER: &str = "aury-subscriber";
@@ -36,8 +43,7 @@ const REASON: &str = "aury-reason";
 const ATTEMPTS: &str = "aury-attempts";
 const ROUTING_KEY: &str = "aury-routing-key";
 const TIME: &str = "aury-time";
-/// How often a quorum queue has delivered a message before.
-const DELIVERY_COUNT: &str = "x-delivery-count";
+const SUSPECT: &str = "aury-suspect";
 /// Where a queue has dead-lettered a message by itself, and why.
 const DEATHS: &str = "x-death";
 
@@ -55,19 +61,37 @@ pub(super) struct Message {
     pub(super) needs: Option<Needed>,
 }
 
+/// The headers that the broker adds to a message, or that make it do more with it than to keep it.
+const BROKERS: [&str; 12] = [
+    DEATHS,
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+    "x-delivery-count",
+    "x-acquired-count",
+    "x-delay",
+    // Further routing keys: everybody who is bound to them would be given it once more.
+    "CC",
+    "BCC",
+];
+
 /// What a message says beside the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passage {
+pub(super) struct DeliveryHeaders {
     /// The number of the attempt that its delivery is, from 1.
     pub(super) attempt: u32,
     /// 0 for an event as it was published.
     pub(super) copy: u64,
+    /// By what the marks of a suspect are found; 0 of a message that never was one.
+    pub(super) suspect: u64,
 }
 
 /// What a dead letter says beside the event.
 #[derive(Debug, Clone)]
-pub(super) struct Epitaph {
-    pub(super) subscriber: Option<String>,
+pub(super) struct DeadLetterHeaders {
     pub(super) reason: String,
     pub(super) attempts: u32,
     pub(super) time: SystemTime,
@@ -124,10 +148,7 @@ impl Messages {
     pub(super) fn read(&self, delivery: &Delivery) -> Result<Envelope, WireError> {
         let properties = &delivery.properties;
         let headers = properties.headers().as_ref();
-        let came_as = headers
-            .and_then(|headers| text(headers, ROUTING_KEY))
-            .unwrap_or(delivery.routing_key.as_str());
-        let mut hint = Hint::named(came_as);
+        let mut hint = Hint::named(came_as(delivery));
         if let Some(id) = properties.message_id() {
             hint = hint.id(id.as_str());
         }
@@ -184,16 +205,37 @@ impl Message {
         self
     }
 
-    /// A message as it was received, event or not, without what the broker has added to it.
+    /// A message as it was received, event or not, to be sent elsewhere: byte for byte, without what the broker has
+    /// added to it, and without what would have the broker do more with it than to keep it.
     pub(super) fn received(delivery: &Delivery) -> Self {
-        Self::of(delivery, |header| !header.starts_with("x-"))
+        let came_as_told = AMQPValue::LongString(came_as(delivery).into());
+        let is_ours = came_straight(delivery);
+        let is_kept =
+            |header: &str| !BROKERS.contains(&header) && (is_ours || !header.starts_with(OURS));
+        Self::of(delivery, is_kept).with_headers([(ROUTING_KEY, came_as_told)])
+    }
+
+    /// Has it say the id and the time under which it is known here, if it says none: each further reading would make
+    /// up others.
+    #[must_use]
+    pub(super) fn known_as(mut self, metadata: &Metadata) -> Self {
+        if self.properties.message_id().is_none()
+            && let Ok(id) = ShortString::try_new(metadata.id().to_string())
+        {
+            self.properties = self.properties.with_message_id(id);
+        }
+        if self.properties.timestamp().is_none() {
+            self.properties = self.properties.with_timestamp(seconds(metadata.time()));
+        }
+        self
     }
 
     /// The message of a dead letter, as it was before the first attempt.
     pub(super) fn replayed(letter: &Delivery) -> Self {
         // How it was routed at first stays: it may be all that names the event.
         let is_kept = |header: &str| {
-            !header.starts_with("x-") && !header.starts_with("aury-") || header == ROUTING_KEY
+            let is_ours = header.starts_with(OURS) && header != ROUTING_KEY;
+            !is_ours && !BROKERS.contains(&header)
         };
         Self::of(letter, is_kept).attempt(1)
     }
@@ -205,11 +247,10 @@ impl Message {
                 headers.insert(name.clone(), value.clone());
             }
         }
-        let properties = delivery.properties.clone();
         Self {
             exchange: delivery.exchange.clone(),
             routing_key: delivery.routing_key.clone(),
-            properties: properties.with_headers(headers).with_delivery_mode(PERSISTENT),
+            properties: kept_properties(&delivery.properties).with_headers(headers),
             body: delivery.data.clone(),
             needs: None,
         }
@@ -229,6 +270,19 @@ impl Message {
         self.with_headers([(ATTEMPT, AMQPValue::LongLongInt(attempt.into())), new_copy()])
     }
 
+    /// Makes it a suspect: the same copy of its event, which is handled alone.
+    #[must_use]
+    pub(super) fn suspect(self, headers: DeliveryHeaders, suspects: &ShortString) -> Self {
+        let DeliveryHeaders { attempt, copy, suspect } = headers;
+        let suspect = if suspect == 0 { random() } else { suspect };
+        self.with_headers([
+            (ATTEMPT, AMQPValue::LongLongInt(attempt.into())),
+            (COPY, AMQPValue::LongLongInt(copy as i64)),
+            (SUSPECT, AMQPValue::LongLongInt(suspect as i64)),
+        ])
+        .for_queue(suspects)
+    }
+
     /// Makes it a dead letter.
     #[must_use]
     pub(super) fn dead(
@@ -239,13 +293,10 @@ impl Message {
         dead_queue: &ShortString,
     ) -> Self {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let came_as =
-            text(&self.headers(), ROUTING_KEY).unwrap_or(self.routing_key.as_str()).to_owned();
         let mut letter = self.with_headers([
             (SUBSCRIBER, AMQPValue::LongString(subscriber.into())),
             (REASON, AMQPValue::LongString(shortened_reason(reason).into())),
             (ATTEMPTS, AMQPValue::LongLongInt(attempts.into())),
-            (ROUTING_KEY, AMQPValue::LongString(came_as.into())),
             (TIME, AMQPValue::LongLongInt(millis as i64)),
             new_copy(),
         ]);
@@ -256,8 +307,49 @@ impl Message {
 
 /// The header of a message that is one more copy of its event.
 fn new_copy() -> (&'static str, AMQPValue) {
-    let (copy, _) = Uuid::new_v4().as_u64_pair();
-    (COPY, AMQPValue::LongLongInt(copy as i64))
+    (COPY, AMQPValue::LongLongInt(random() as i64))
+}
+
+fn random() -> u64 {
+    Uuid::new_v4().as_u64_pair().0
+}
+
+/// The properties with which a message is sent on. Left out are those with which the broker would refuse it (a user who
+/// is not ours), or drop it (a time to live).
+fn kept_properties(properties: &BasicProperties) -> BasicProperties {
+    let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT);
+    macro_rules! keep {
+        ($($property:ident: $with:ident),*) => {$(
+            if let Some(value) = properties.$property() {
+                kept = kept.$with(value.clone());
+            }
+        )*};
+    }
+    keep!(
+        content_type: with_content_type,
+        content_encoding: with_content_encoding,
+        priority: with_priority,
+        correlation_id: with_correlation_id,
+        reply_to: with_reply_to,
+        message_id: with_message_id,
+        timestamp: with_timestamp,
+        kind: with_type,
+        app_id: with_app_id,
+        cluster_id: with_cluster_id
+    );
+    kept
+}
+
+/// Whether a message came straight into its queue, as those do whose headers are ours.
+fn came_straight(delivery: &Delivery) -> bool {
+    delivery.exchange.as_str().is_empty()
+}
+
+/// By which name a message was routed at first.
+fn came_as(delivery: &Delivery) -> &str {
+    let told = delivery.properties.headers().as_ref().filter(|_| came_straight(delivery));
+    let told = told.and_then(|headers| text(headers, ROUTING_KEY));
+    told.unwrap_or(delivery.routing_key.as_str())
 }
 
 /// By what a dead letter is known. One that its queue has put away by itself has no more than the id of its message.
@@ -270,54 +362,65 @@ pub(super) fn token(letter: &Delivery) -> String {
     }
 }
 
-/// What a message says of its passage.
-pub(super) fn passage(delivery: &Delivery) -> Passage {
-    let headers = delivery.properties.headers().as_ref();
+/// What a message says beside the event.
+pub(super) fn delivery_headers(delivery: &Delivery) -> DeliveryHeaders {
+    let headers = delivery.properties.headers().as_ref().filter(|_| came_straight(delivery));
     let number = |name| headers.and_then(|headers| number(headers, name));
-    let first = number(ATTEMPT).unwrap_or(1);
-    // A classic queue says that a message has been delivered before, a quorum queue how often.
-    let before = number(DELIVERY_COUNT).unwrap_or(i64::from(delivery.redelivered));
-    let attempt = u32::try_from(first.saturating_add(before)).unwrap_or(u32::MAX).max(1);
-    Passage { attempt, copy: number(COPY).unwrap_or(0) as u64 }
+    let attempt = number(ATTEMPT).and_then(|number| u32::try_from(number).ok());
+    DeliveryHeaders {
+        attempt: attempt.unwrap_or(1).max(1),
+        copy: number(COPY).unwrap_or(0) as u64,
+        suspect: number(SUSPECT).unwrap_or(0) as u64,
+    }
 }
 
 /// What a dead letter says of its end.
-pub(super) fn epitaph(delivery: &Delivery) -> Epitaph {
+pub(super) fn dead_letter_headers(delivery: &Delivery) -> DeadLetterHeaders {
     let headers = delivery.properties.headers().clone().unwrap_or_default();
     let millis = number(&headers, TIME).and_then(|millis| u64::try_from(millis).ok());
-    let time = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+    let time = millis.map(Duration::from_millis).or_else(|| time_of_the_queue(&headers));
     let attempts = number(&headers, ATTEMPTS).or_else(|| number(&headers, ATTEMPT));
-    Epitaph {
-        subscriber: text(&headers, SUBSCRIBER).map(str::to_owned),
+    DeadLetterHeaders {
         reason: match text(&headers, REASON) {
             Some(reason) => reason.to_owned(),
             None => reason_of_the_queue(&headers),
         },
         attempts: attempts.and_then(|it| u32::try_from(it).ok()).unwrap_or(1),
-        time: match time {
-            Some(time) => time,
-            None => SystemTime::now(),
-        },
+        time: time.and_then(|time| UNIX_EPOCH.checked_add(time)).unwrap_or_else(SystemTime::now),
     }
 }
 
 /// Why a queue has dead-lettered a message by itself, as its `x-death` header tells.
 fn reason_of_the_queue(headers: &FieldTable) -> String {
-    let deaths = match headers.inner().get(DEATHS) {
-        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
-        _ => &[],
-    };
-    let reason = deaths.iter().find_map(|death| match death {
-        AMQPValue::FieldTable(death) => text(death, "reason"),
-        _ => None,
-    });
-    match reason {
+    match deaths(headers).find_map(|death| text(death, "reason")) {
+        Some("rejected") => "RabbitMQ refused to take it as a dead letter with a reason, so its \
+                             queue has put it away by itself; the log of the subscriber says more"
+            .to_owned(),
         Some("delivery_limit") => "it was delivered too often without being settled: the \
                                    processes that held it have died or let go of it"
             .to_owned(),
         Some(reason) => format!("its queue has put it away: {reason}"),
         None => "unknown".to_owned(),
     }
+}
+
+/// When it did, since the start of 1970.
+fn time_of_the_queue(headers: &FieldTable) -> Option<Duration> {
+    deaths(headers).find_map(|death| match death.inner().get("time") {
+        Some(AMQPValue::Timestamp(seconds)) => Some(Duration::from_secs(*seconds)),
+        _ => None,
+    })
+}
+
+fn deaths(headers: &FieldTable) -> impl Iterator<Item = &FieldTable> {
+    let deaths = match headers.inner().get(DEATHS) {
+        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
+        _ => &[],
+    };
+    deaths.iter().filter_map(|death| match death {
+        AMQPValue::FieldTable(death) => Some(death),
+        _ => None,
+    })
 }
 
 fn attribute(value: &AMQPValue) -> Option<AttributeValue<'_>> {

@@ -49,6 +49,7 @@ mod forwarder;
 mod inbox;
 mod link;
 mod message;
+mod mover;
 mod names;
 mod publisher;
 mod readable;
@@ -56,12 +57,14 @@ mod session;
 pub mod settings;
 mod subscription;
 mod subscriptions;
+mod suspects;
+mod taking_in;
 mod topology;
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -69,6 +72,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
+use uuid::Uuid;
 
 use self::{
     broker::Broker,
@@ -79,12 +83,14 @@ use self::{
     inbox::{Inbox, InboxConsumer, Intake},
     link::Link,
     message::{Message, Messages},
+    mover::Mover,
     names::Names,
     publisher::{Manner, OnItsWay, Publisher},
-    session::Desk,
     settings::{EXCHANGE_NAME, EXCHANGE_TYPE, PREFETCH, QUEUE_TYPE},
     subscription::Subscription,
     subscriptions::Subscriptions,
+    suspects::Suspects,
+    taking_in::TakingIn,
     topology::Topology,
 };
 use crate::{
@@ -142,6 +148,8 @@ pub struct RabbitMqBackend {
     in_flight: InFlight,
     stage: Stage,
     tasks: Mutex<Tasks>,
+    /// Tells this process apart from others.
+    process: Uuid,
 }
 
 #[derive(Default)]
@@ -221,6 +229,7 @@ impl RabbitMqBackend {
             in_flight: InFlight::default(),
             stage: Stage::default(),
             tasks: Mutex::new(tasks),
+            process: Uuid::new_v4(),
         })
     }
 
@@ -301,30 +310,49 @@ impl RabbitMqBackend {
             ));
         }
         let names = self.topology.names.clone();
-        let desk = Arc::new(Desk {
-            bus: Arc::clone(&self.bus),
-            messages: self.messages.clone(),
-            queues: names.queues(&service, &subscriber)?,
-            names,
-            moves: self.moves.clone(),
-        });
+        let queues = names.queues(&service, &subscriber)?;
         let inbox = Arc::new(Inbox::new(subscriber, broadcast, self.in_flight.tally()));
         // Made before the wait, it gives everything back when the wait ends badly.
         let consumer = InboxConsumer::new(Arc::clone(&inbox));
+        let suspects = Suspects {
+            link: Arc::clone(&self.consuming),
+            names: names.clone(),
+            queues: queues.clone(),
+            moves: self.moves.clone(),
+            process: self.process,
+            max_interruptions: self.config.max_interruptions,
+            has_begun: AtomicBool::new(false),
+        };
+        let (mover, moving) = Mover::new(
+            Arc::clone(&self.bus),
+            self.messages.clone(),
+            names,
+            queues,
+            self.moves.clone(),
+            &inbox,
+        );
+        let taking_in = TakingIn {
+            topology: Arc::clone(&self.topology),
+            mover: Arc::clone(&mover),
+            topic: topic.clone(),
+            warned: Mutex::default(),
+        };
         let subscription = Subscription {
             link: Arc::clone(&self.consuming),
             topology: Arc::clone(&self.topology),
-            desk,
+            mover,
+            suspects,
             topic,
             prefetch: self.config.prefetch_for(concurrency),
             inbox: Arc::clone(&inbox),
+            taking_in,
         };
         let limit = self.config.connect_timeout;
         let live = until_declared(due_after(limit), limit, || subscription.establish()).await?;
         self.subscriptions.add(inbox);
         let mut tasks = self.tasks();
         while tasks.subscriptions.try_join_next().is_some() {}
-        tasks.subscriptions.spawn(subscription.run(live));
+        tasks.subscriptions.spawn(subscription.run(live, moving));
         Ok(Box::new(consumer))
     }
 }

@@ -51,6 +51,11 @@ impl Names {
         Some((subscriber.to_owned(), Queues::beside(queue.to_owned()).ok()?))
     }
 
+    /// The queue by which a process shows that it lives.
+    pub(super) fn life(&self, process: Uuid) -> Result<ShortString, BackendError> {
+        short(format!("{}/life:{}", self.encoded, process.simple()))
+    }
+
     /// A queue in which messages wait for the time of its level.
     pub(super) fn waiting(&self, level: Level) -> ShortString {
         self.made(format!("{}/delay:{level}", self.encoded))
@@ -83,6 +88,8 @@ pub(super) struct Queues {
     pub(super) dead: ShortString,
     /// Of what was delivered to a process that died.
     pub(super) suspects: ShortString,
+    /// Of the marks of who has begun one of them.
+    pub(super) marks: ShortString,
 }
 
 impl Queues {
@@ -90,6 +97,7 @@ impl Queues {
         Ok(Self {
             dead: short(format!("{queue}/dead"))?,
             suspects: short(format!("{queue}/suspects"))?,
+            marks: short(format!("{queue}/marks"))?,
             queue: short(queue)?,
         })
     }

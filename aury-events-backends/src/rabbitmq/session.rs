@@ -3,87 +3,83 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::types::ShortString;
-use tokio::time::sleep;
 
 use super::{
     acks::Acks,
     inbox::Inbox,
-    message::{Message, Messages},
-    names::{Names, Queues},
-    publisher::Publisher,
+    message::Message,
+    mover::{Move, Mover, Otherwise},
 };
 use crate::{
     config::Unroutable,
     delivery::{Delivery, Settle, Settlement},
     error::BackendError,
-    kit::{Backoff, IN_PLACE},
+    kit::IN_PLACE,
     maybe_ready::MaybeReady,
 };
+
+/// Which of a subscriber's queues deliveries come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// The one that events are routed to.
+    Main,
+    /// The one of what was delivered before, and may have ended the process that had it.
+    Suspects,
+}
 
 /// From its first delivery until the last is settled, a channel of a subscription.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) acks: Arc<Acks>,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) mover: Arc<Mover>,
     /// From which the deliveries come.
     pub(super) queue: ShortString,
-}
-
-/// What a subscription needs to move a message elsewhere.
-pub(super) struct Desk {
-    pub(super) bus: Arc<str>,
-    pub(super) messages: Messages,
-    pub(super) names: Names,
-    pub(super) queues: Queues,
-    pub(super) moves: Publisher,
+    pub(super) lane: Lane,
 }
 
 impl Session {
-    /// Moves a message elsewhere, and settles its delivery when it is there: never the other way round.
-    ///
-    /// What does not succeed is tried again for as long as nobody else can be given the message.
-    pub(super) fn settle_by_move(
-        &self,
-        tag: u64,
-        message: Message,
-    ) -> impl Future<Output = Result<(), BackendError>> + Send + 'static {
-        let Self { acks, inbox, desk, .. } = self.clone();
-        async move {
-            let (mut backoff, mut is_said) = (Backoff::new(), false);
-            while let Err(error) = desk.moves.publish(message.clone()).await {
-                if error.is_closed() || acks.is_lost() {
-                    inbox.returned();
-                    return Err(error);
-                }
-                if !std::mem::replace(&mut is_said, true) {
-                    tracing::warn!(
-                        bus = &*desk.bus,
-                        subscriber = &*inbox.subscriber,
-                        error = &error as &dyn std::error::Error,
-                        "could not settle a delivery; trying again"
-                    );
-                }
-                sleep(backoff.next_wait()).await;
+    /// Has a delivery handled again by its queue, when it has waited on the broker.
+    fn retry(&self, delivery: &Delivery, after: Duration) {
+        let message = self.message(delivery.tag()).map(|message| {
+            let attempt = delivery.attempt().saturating_add(1);
+            message
+                .known_as(delivery.metadata())
+                .for_queue(&self.mover.queues.queue)
+                .attempt(attempt)
+                .after(after, Unroutable::Error, &self.mover.names)
+        });
+        let otherwise = Otherwise::WaitInPlace {
+            envelope: delivery.envelope().clone(),
+            attempt: delivery.attempt(),
+            after,
+        };
+        self.settle_by_move(delivery.tag(), message, otherwise);
+    }
+
+    fn dead_letter(&self, delivery: &Delivery, reason: &str) {
+        let message = self.message(delivery.tag()).map(|message| {
+            let message = message.known_as(delivery.metadata());
+            self.mover.dead_letter(message, reason, delivery.attempt())
+        });
+        self.settle_by_move(delivery.tag(), message, Otherwise::Reject);
+    }
+
+    /// A delivery's message as it came.
+    fn message(&self, tag: u64) -> Option<Message> {
+        self.acks.message(tag).map(|delivery| Message::received(&delivery))
+    }
+
+    fn settle_by_move(&self, tag: u64, message: Option<Message>, otherwise: Otherwise) {
+        self.inbox.handed_in(self.lane);
+        match message {
+            Some(message) => {
+                let session = Arc::new(self.clone());
+                self.mover.hand_over(Move { session, tag, message, otherwise });
             }
-            inbox.settled(acks.settle(tag));
-            Ok(())
+            // It has been settled before.
+            None => self.inbox.settled(None),
         }
-    }
-
-    /// The message that brings a delivery to its queue again, when it has waited.
-    fn retry(&self, delivery: &Delivery, after: Duration) -> Result<Message, BackendError> {
-        let Desk { messages, names, queues, .. } = &*self.desk;
-        let event = messages.event(delivery.envelope(), names.exchange.clone())?;
-        let attempt = delivery.attempt().saturating_add(1);
-        let retry = event.for_queue(&queues.queue).attempt(attempt);
-        Ok(retry.after(after, Unroutable::Error, names))
-    }
-
-    fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Result<Message, BackendError> {
-        let Desk { messages, names, queues, .. } = &*self.desk;
-        let event = messages.event(delivery.envelope(), names.exchange.clone())?;
-        Ok(event.dead(&self.inbox.subscriber, reason, delivery.attempt(), &queues.dead))
     }
 }
 
@@ -94,30 +90,20 @@ impl Settle for Session {
         settlement: Settlement,
     ) -> MaybeReady<'static, Result<(), BackendError>> {
         let tag = delivery.tag();
-        let message = match settlement {
-            Settlement::Ack => {
-                self.inbox.settled(self.acks.settle(tag));
-                return MaybeReady::ready(Ok(()));
-            }
+        match settlement {
+            Settlement::Ack => self.inbox.handled(self.lane, self.acks.settle(tag)),
             // A queue of this process alone may be gone when the wait is over.
             Settlement::Retry { after } if after <= IN_PLACE || self.inbox.is_own() => {
-                self.inbox.take_back(delivery, Arc::new(self.clone()), after);
-                return MaybeReady::ready(Ok(()));
+                self.inbox.take_back(delivery, &Arc::new(self.clone()), after);
             }
             Settlement::Retry { after } => self.retry(delivery, after),
             Settlement::DeadLetter(reason) => self.dead_letter(delivery, &reason.to_string()),
-        };
-        match message {
-            Ok(message) => MaybeReady::pending(self.settle_by_move(tag, message)),
-            Err(error) => {
-                self.give_back(delivery);
-                MaybeReady::ready(Err(error))
-            }
         }
+        MaybeReady::ready(Ok(()))
     }
 
     fn give_back(&self, delivery: &Delivery) {
-        self.acks.give_back(delivery.tag());
-        self.inbox.returned();
+        let key = self.acks.give_back(delivery.tag());
+        self.inbox.dropped(self.lane, key, delivery.attempt());
     }
 }

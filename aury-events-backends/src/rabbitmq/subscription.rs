@@ -1,28 +1,30 @@
-//! One subscription, kept alive: a channel, its queue and its consumer, made again whenever one of them is lost.
+//! One subscription, kept alive: channels, queues and consumers, made again whenever one of them is lost.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::FutureExt as _;
 use lapin::{
     Channel, Consumer,
     message::Delivery,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    acks::{Acks, Key, LINGER},
+    acks::{Acks, LINGER},
     declare::{DeclareError, answered},
-    inbox::{Inbox, Intake, Waiting},
+    inbox::{Inbox, Intake},
     link::Link,
-    message::{Message, passage},
-    session::{Desk, Session},
+    message::delivery_headers,
+    mover::{Mover, Moving},
+    session::{Lane, Session},
+    suspects::{Suspects, Verdict},
+    taking_in::TakingIn,
     topology::Topology,
 };
 use crate::{
-    config::ExchangeType,
-    envelope::{EventName, Topic},
+    envelope::Topic,
     error::{BackendError, WithCauses},
     kit::Backoff,
     maybe_ready::BoxFuture,
@@ -34,20 +36,55 @@ const TAG: &str = "aury";
 /// How many deliveries are taken in before other tasks have the thread.
 const TURN: usize = 64;
 
+/// How long a channel is given to close in order.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// What keeps one subscription alive.
 pub(super) struct Subscription {
     pub(super) link: Arc<Link>,
     pub(super) topology: Arc<Topology>,
-    pub(super) desk: Arc<Desk>,
+    pub(super) mover: Arc<Mover>,
+    pub(super) suspects: Suspects,
     pub(super) topic: Topic,
     pub(super) prefetch: u32,
     pub(super) inbox: Arc<Inbox>,
+    pub(super) taking_in: TakingIn,
 }
 
-/// A channel by which deliveries come.
+/// The channels by which deliveries come.
 pub(super) struct Live {
+    main: Stream,
+    /// A queue of this process alone ends with it, so that nobody else is given what it held.
+    suspects: Option<Stream>,
+}
+
+impl Live {
+    fn streams(&self) -> impl Iterator<Item = &Stream> {
+        std::iter::once(&self.main).chain(&self.suspects)
+    }
+
+    fn is_over(&self) -> bool {
+        self.streams().all(|stream| !stream.is_open && stream.session.acks.is_over())
+    }
+}
+
+/// A channel with its consumer.
+struct Stream {
     session: Arc<Session>,
     consumer: Consumer,
+    /// Whether the broker may send more.
+    is_open: bool,
+}
+
+impl Stream {
+    fn channel(&self) -> &Channel {
+        self.session.acks.channel()
+    }
+
+    /// The next delivery. `None` when the broker has ended the consumer.
+    async fn next(&mut self) -> Option<lapin::Result<Delivery>> {
+        futures_util::StreamExt::next(&mut self.consumer).await
+    }
 }
 
 /// How a channel ended.
@@ -58,10 +95,8 @@ enum End {
     Lost(String),
 }
 
-type Settling = BoxFuture<'static, Result<(), BackendError>>;
-
 impl Subscription {
-    /// Declares the queue and begins to consume: what is published when this is done reaches the subscriber.
+    /// Declares the queues and begins to consume: what is published when this is done reaches the subscriber.
     pub(super) async fn establish(&self) -> Result<Live, DeclareError> {
         self.link.unblocked().await?;
         answered("begin to consume", self.begin()).await
@@ -69,23 +104,40 @@ impl Subscription {
 
     async fn begin(&self) -> Result<Live, DeclareError> {
         let queue = self.declare().await?;
+        let main = self.consume(Lane::Main, queue, self.prefetch).await?;
+        let suspects = if self.inbox.is_own() {
+            None
+        } else {
+            let queue = self.mover.queues.suspects.clone();
+            Some(self.consume(Lane::Suspects, queue, 1).await?)
+        };
+        self.suspects.show_life().await;
+        self.inbox.begin(Arc::clone(&main.session));
+        Ok(Live { main, suspects })
+    }
+
+    async fn consume(
+        &self,
+        lane: Lane,
+        queue: ShortString,
+        prefetch: u32,
+    ) -> Result<Stream, DeclareError> {
         let channel = self.link.channel().await?;
-        let prefetch = u16::try_from(self.prefetch).unwrap_or(u16::MAX);
-        let qos = channel.basic_qos(prefetch, BasicQosOptions::default()).await;
+        let count = u16::try_from(prefetch).unwrap_or(u16::MAX);
+        let qos = channel.basic_qos(count, BasicQosOptions::default()).await;
         qos.map_err(|error| self.passing("set the prefetch", error))?;
-        let acks = Arc::new(Acks::new(channel.clone(), self.prefetch));
-        let (inbox, desk) = (Arc::clone(&self.inbox), Arc::clone(&self.desk));
-        let session = Arc::new(Session { acks, inbox, desk, queue: queue.clone() });
+        let acks = Arc::new(Acks::new(channel.clone(), prefetch));
+        let (inbox, mover) = (Arc::clone(&self.inbox), Arc::clone(&self.mover));
+        let session = Arc::new(Session { acks, inbox, mover, queue: queue.clone(), lane });
         let options = BasicConsumeOptions::default();
         let consuming =
-            channel.basic_consume(queue.clone(), TAG.into(), options, FieldTable::default()).await;
+            channel.basic_consume(queue, TAG.into(), options, FieldTable::default()).await;
         let consumer = consuming.map_err(|error| self.passing("consume", error))?;
-        self.inbox.begin(Arc::clone(&session));
-        Ok(Live { session, consumer })
+        Ok(Stream { session, consumer, is_open: true })
     }
 
     async fn declare(&self) -> Result<ShortString, DeclareError> {
-        let Desk { queues, .. } = &*self.desk;
+        let Mover { queues, .. } = &*self.mover;
         if self.inbox.is_own() {
             let queue = queues.of_this_process().map_err(DeclareError::Final)?;
             self.topology.declare_own(&self.link, &queue, &self.topic).await?;
@@ -100,44 +152,54 @@ impl Subscription {
         DeclareError::Passing(BackendError::other(operation, error))
     }
 
-    /// Takes deliveries in until nobody wants more, by new channels when one is lost.
-    pub(super) async fn run(self, mut live: Live) {
+    /// Takes deliveries in until nobody wants more, by new channels when one is lost; and moves them elsewhere.
+    pub(super) async fn run(self, live: Live, moving: Moving) {
+        tokio::join!(self.keep_alive(live), moving.run());
+    }
+
+    async fn keep_alive(self, mut live: Live) {
         // However it ends.
         let _completion = Completion(Arc::clone(&self.inbox));
         loop {
             let since = Instant::now();
-            match self.serve(live).await {
-                End::Done => return,
-                End::Lost(why) => {
-                    self.lose(&why);
-                    // A queue that is lost again and again is not declared in a tight loop.
-                    if since.elapsed() < Duration::from_secs(1) {
-                        sleep(Backoff::new().next_wait()).await;
-                    }
-                }
+            // What others send must not end a subscription, whatever it does to this code.
+            let serving = AssertUnwindSafe(self.serve(&mut live)).catch_unwind().await;
+            let end = serving.unwrap_or_else(|_| End::Lost("its task panicked".to_owned()));
+            if let End::Lost(why) = &end {
+                self.lose(&live, why);
+            }
+            close(live).await;
+            if let End::Done = end {
+                return;
+            }
+            // A queue that is lost again and again is not declared in a tight loop.
+            if since.elapsed() < Duration::from_secs(1) {
+                sleep(Backoff::new().next_wait()).await;
             }
             live = match self.restore().await {
                 Some(live) => live,
                 None => return,
             };
             tracing::info!(
-                bus = &*self.desk.bus,
+                bus = &*self.mover.bus,
                 subscriber = &*self.inbox.subscriber,
-                queue = %self.desk.queues.queue,
+                queue = %self.mover.queues.queue,
                 "the subscription is live again"
             );
         }
     }
 
-    fn lose(&self, why: &str) {
-        let Desk { bus, queues, .. } = &*self.desk;
-        self.inbox.lose(format!("the subscription was interrupted: {why}"));
+    fn lose(&self, live: &Live, why: &str) {
+        for stream in live.streams() {
+            self.inbox.lose(&stream.session);
+        }
+        self.inbox.interrupted(format!("the subscription was interrupted: {why}"));
         // That the connection is lost is said elsewhere.
         if !self.link.is_blocked() {
             tracing::warn!(
-                bus = &**bus,
+                bus = &*self.mover.bus,
                 subscriber = &*self.inbox.subscriber,
-                queue = %queues.queue,
+                queue = %self.mover.queues.queue,
                 why,
                 "a subscription was interrupted"
             );
@@ -160,12 +222,12 @@ impl Subscription {
             let text = WithCauses(&error).to_string();
             if !self.link.is_blocked() && said.as_ref() != Some(&text) {
                 tracing::warn!(
-                    bus = &*self.desk.bus,
+                    bus = &*self.mover.bus,
                     subscriber = &*self.inbox.subscriber,
                     error = &error as &dyn std::error::Error,
                     "cannot make a subscription live again; trying"
                 );
-                self.inbox.lose(&*text);
+                self.inbox.interrupted(&*text);
                 said = Some(text);
             }
             tokio::select! {
@@ -175,62 +237,112 @@ impl Subscription {
         }
     }
 
-    /// Takes in the deliveries of a channel until it is lost, or until nobody wants more and all are settled.
-    async fn serve(&self, Live { session, mut consumer }: Live) -> End {
-        let acks = &session.acks;
+    /// Takes in the deliveries of channels until one is lost, or until nobody wants more and all are settled.
+    async fn serve(&self, live: &mut Live) -> End {
+        let (inbox, taking_in) = (&*self.inbox, &self.taking_in);
+        let acks = Arc::clone(&live.main.session.acks);
+        let acks_of_suspects = live.suspects.as_ref().map(|it| Arc::clone(&it.session.acks));
         let mut stage = Intake::Open;
-        let mut settling: FuturesUnordered<Settling> = FuturesUnordered::new();
         let mut flush_at = None;
-        // Whether the broker may send more.
-        let mut is_consuming = true;
+        let mut beginning: Option<Beginning<'_>> = None;
         loop {
-            if stage > Intake::Open && !is_consuming && settling.is_empty() && acks.is_over()
-                || stage == Intake::Closed
-            {
-                acks.flush();
+            if stage > Intake::Open && live.is_over() || stage == Intake::Closed {
+                drop(beginning);
+                self.say_goodbye(live).await;
                 return End::Done;
             }
             let due = flush_at.unwrap_or_else(Instant::now);
+            let Live { main, suspects } = live;
             tokio::select! {
-                delivery = consumer.next(), if is_consuming => {
+                delivery = main.next(), if main.is_open => {
                     let mut next = Some(delivery);
                     for _ in 0..TURN {
                         match next {
-                            Some(Some(Ok(delivery))) => self.take_in(&session, delivery, &mut settling),
+                            Some(Some(Ok(delivery))) => taking_in.take(&main.session, delivery),
                             Some(Some(Err(error))) => return End::Lost(error.to_string()),
                             Some(None) if stage > Intake::Open => {
-                                is_consuming = false;
-                                self.inbox.complete();
+                                main.is_open = false;
                                 break;
                             }
-                            Some(None) => {
-                                return End::Lost(format!(
-                                    "the broker has ended the consumer of {}, as it does when a queue is deleted",
-                                    self.desk.queues.queue
-                                ));
-                            }
+                            Some(None) => return End::Lost(ended(&main.session.queue)),
                             None => break,
                         }
-                        next = consumer.next().now_or_never();
+                        next = main.next().now_or_never();
                     }
                     if let Some(Some(Ok(delivery))) = next {
-                        self.take_in(&session, delivery, &mut settling);
+                        taking_in.take(&main.session, delivery);
                     }
                 }
-                () = self.inbox.intake_beyond(stage) => {
-                    stage = self.inbox.intake();
-                    if is_consuming && let Err(error) = self.cancel(acks.channel()).await {
-                        return End::Lost(error.to_string());
+                Some(delivery) = next_of(suspects) => {
+                    let stream = suspects.as_mut().expect("it has given something");
+                    match delivery {
+                        Some(Ok(delivery)) => taking_in.take(&stream.session, delivery),
+                        Some(Err(error)) => return End::Lost(error.to_string()),
+                        None if stage > Intake::Open => stream.is_open = false,
+                        None => return End::Lost(ended(&stream.session.queue)),
                     }
                 }
-                () = acks.changed(), if flush_at.is_none() => flush_at = Some(Instant::now() + LINGER),
+                () = inbox.intake_beyond(stage) => {
+                    stage = inbox.intake();
+                    for stream in live.streams() {
+                        if stream.is_open && let Err(error) = self.cancel(stream.channel()).await {
+                            return End::Lost(WithCauses(&error).to_string());
+                        }
+                    }
+                }
+                () = inbox.may_begin(), if beginning.is_none() => {
+                    beginning = suspects.as_ref().and_then(|stream| self.begin_suspect(stream));
+                }
+                Some((tag, verdict)) = verdict_of(&mut beginning) => {
+                    beginning = None;
+                    match verdict {
+                        Ok(Verdict::Begins) => inbox.begun(tag),
+                        Ok(Verdict::Interrupted(times)) => {
+                            let stream = suspects.as_ref().expect("it has given the suspect");
+                            taking_in.condemn(&stream.session, tag, times);
+                        }
+                        Err(error) => return End::Lost(WithCauses(&error).to_string()),
+                    }
+                }
+                () = acks.changed(), if flush_at.is_none() => {
+                    flush_at = Some(Instant::now() + LINGER);
+                }
+                Some(()) = changed_of(acks_of_suspects.as_deref()) => {}
                 () = sleep_until(due), if flush_at.is_some() => {
                     flush_at = None;
                     acks.flush();
                 }
-                // What did not succeed has been said, and goes back to the broker with the channel.
-                Some(_) = settling.next(), if !settling.is_empty() => {}
             }
+            if live.streams().all(|stream| !stream.is_open) {
+                inbox.complete();
+            }
+        }
+    }
+
+    /// Puts it on record that the suspect begins that a channel has brought.
+    fn begin_suspect(&self, stream: &Stream) -> Option<Beginning<'_>> {
+        let tag = self.inbox.beginning()?;
+        let message = stream.session.acks.message(tag)?;
+        let suspect = delivery_headers(&message).suspect;
+        Some(Box::pin(async move { (tag, self.suspects.begin(suspect).await) }))
+    }
+
+    /// Tells the broker what was settled, and that this process ends in order.
+    async fn say_goodbye(&self, live: &Live) {
+        for stream in live.streams() {
+            stream.session.acks.flush();
+        }
+        let Some(stream) = &live.suspects else { return };
+        if stream.session.acks.are_all_done_with() {
+            return;
+        }
+        let withdrawn = timeout(GOODBYE, self.suspects.withdraw()).await;
+        if let Ok(Err(error)) = withdrawn {
+            tracing::debug!(
+                subscriber = &*self.inbox.subscriber,
+                error = &error as &dyn std::error::Error,
+                "could not take back that a suspect has begun here"
+            );
         }
     }
 
@@ -242,72 +354,52 @@ impl Subscription {
         };
         answered("cancel the consumer", cancelling).await.map_err(DeclareError::into_inner)
     }
+}
 
-    /// Takes in a delivery: it is handed out, or, when it is no event, put away.
-    fn take_in(
-        &self,
-        session: &Arc<Session>,
-        delivery: Delivery,
-        settling: &mut FuturesUnordered<Settling>,
-    ) {
-        let Session { acks, inbox, desk, .. } = &**session;
-        let (tag, passage) = (delivery.delivery_tag, passage(&delivery));
-        match desk.messages.read(&delivery) {
-            Ok(envelope) => {
-                let key = Key { event: envelope.metadata().id(), copy: passage.copy };
-                let redelivered = delivery.redelivered.then(|| key.clone());
-                acks.opened(tag, Some(key));
-                if inbox.intake() >= Intake::Abandoned {
-                    acks.give_back(tag);
-                } else if self.is_wanted(&delivery, envelope.metadata().name()) {
-                    let (attempt, session) = (passage.attempt, Arc::clone(session));
-                    inbox.take_in(Waiting { envelope, attempt, tag, redelivered, session });
-                } else {
-                    acks.settle(tag);
-                }
-            }
-            Err(error) => {
-                let reason = format!("the message is no event: {}", WithCauses(&error));
-                tracing::error!(
-                    bus = &*desk.bus,
-                    subscriber = &*inbox.subscriber,
-                    event = %delivery.routing_key,
-                    "{reason}; it is kept as a dead letter"
-                );
-                acks.opened(tag, None);
-                inbox.accept();
-                let letter = Message::received(&delivery).dead(
-                    &inbox.subscriber,
-                    &reason,
-                    passage.attempt,
-                    &desk.queues.dead,
-                );
-                settling.push(Box::pin(session.settle_by_move(tag, letter)));
-            }
+/// It is being put on record that a suspect begins, which has that number on its channel.
+type Beginning<'a> = BoxFuture<'a, (u64, Result<Verdict, BackendError>)>;
+
+/// Waits for the next of something that there may be none of: never, then.
+async fn next_of(stream: &mut Option<Stream>) -> Option<Option<lapin::Result<Delivery>>> {
+    match stream {
+        Some(stream) if stream.is_open => Some(stream.next().await),
+        _ => None,
+    }
+}
+
+async fn changed_of(acks: Option<&Acks>) -> Option<()> {
+    acks?.changed().await;
+    Some(())
+}
+
+async fn verdict_of(
+    beginning: &mut Option<Beginning<'_>>,
+) -> Option<(u64, Result<Verdict, BackendError>)> {
+    match beginning {
+        Some(beginning) => Some(beginning.await),
+        None => None,
+    }
+}
+
+fn ended(queue: &ShortString) -> String {
+    format!("the broker has ended the consumer of {queue}, as it does when a queue is deleted")
+}
+
+/// Closes the channels, in order if the broker answers soon: what was not settled goes back then.
+async fn close(live: Live) {
+    for stream in live.streams() {
+        let channel = stream.channel();
+        if channel.status().connected() {
+            let _ = timeout(GOODBYE, channel.close(200, "done".into())).await;
         }
     }
-
-    /// Whether a message is one that the subscriber listens to. Others reach its queue by a `fanout` exchange, or by a
-    /// binding of former times.
-    fn is_wanted(&self, delivery: &Delivery, name: &EventName) -> bool {
-        let came_by_exchange = delivery.exchange == self.topology.names.exchange;
-        let is_routed = self.topology.exchange_type() != ExchangeType::Fanout;
-        !came_by_exchange
-            || self.topic.matches(name)
-            || is_routed && is_named(&self.topic, delivery.routing_key.as_str())
-    }
 }
 
-/// Whether a routing key is the name of an event of the topic.
-fn is_named(topic: &Topic, routing_key: &str) -> bool {
-    EventName::parse(routing_key).is_ok_and(|name| topic.matches(&name))
-}
-
-/// Tells an inbox that nothing more comes in, when it is dropped.
+/// Tells an inbox that its subscription has ended, when it is dropped.
 struct Completion(Arc<Inbox>);
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.0.complete();
+        self.0.end();
     }
 }

@@ -18,7 +18,7 @@ impl Subscriptions {
 
     pub(super) fn add(&self, inbox: Arc<Inbox>) {
         let mut inboxes = self.inboxes();
-        inboxes.retain(|inbox| inbox.is_in_use());
+        inboxes.retain(|inbox| !inbox.has_ended());
         inboxes.push(inbox);
     }
 

@@ -50,6 +50,8 @@ pub(super) enum Needed {
     Waiting(Level),
     /// One of dead letters.
     Dead(ShortString),
+    /// One of the marks of suspects.
+    Marks(ShortString),
 }
 
 impl Topology {
@@ -155,7 +157,8 @@ impl Topology {
     pub(super) async fn provide(&self, link: &Link, needed: &Needed) -> Result<(), DeclareError> {
         let mut declarer = Declarer::new(link);
         match needed {
-            Needed::Dead(dead) => self.dead(&mut declarer, dead).await?,
+            // Both are read by taking messages out.
+            Needed::Dead(queue) | Needed::Marks(queue) => self.dead(&mut declarer, queue).await?,
             Needed::Waiting(level) => {
                 // Whatever the type of the others: a classic queue lets go of a message before its target has it on
                 // disk.

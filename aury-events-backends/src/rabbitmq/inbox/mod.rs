@@ -1,0 +1,602 @@
+//! What one subscriber holds: the deliveries between the broker and its handlers.
+//!
+//! A suspect (see [`suspects`](super::suspects)) is handed out alone: when nothing else is with a handler, and nothing
+//! else is until it is settled. So whatever happens then was its doing.
+
+mod consumer;
+mod outlived;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use lapin::types::ShortString;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+pub(super) use self::consumer::InboxConsumer;
+use self::outlived::{Known, Lost, Outlived};
+use super::{
+    acks::Key,
+    session::{Lane, Session},
+};
+use crate::{
+    backend::SubscriptionHealth,
+    delivery::Delivery,
+    envelope::Envelope,
+    in_flight::Tally,
+    kit::{Alarm, Delayed, due_after},
+};
+
+/// For how long a settlement that the broker refused is shown in the health of its subscription.
+const SHOWN: Duration = Duration::from_secs(60);
+
+/// The deliveries of one subscriber in this process.
+pub(super) struct Inbox {
+    pub(super) subscriber: Arc<str>,
+    /// Whether its queue ends with the connection: what is here is then the only copy.
+    is_own: bool,
+    state: Mutex<State>,
+    intake: watch::Sender<Intake>,
+    /// Tells that a suspect may begin.
+    may_begin: Notify,
+    tally: Tally,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Waiting>,
+    delayed: Delayed<Waiting>,
+    suspect: Option<Suspect>,
+    /// How many suspects are with handlers: one, unless its channel was lost and the next came by another one.
+    suspects_out: usize,
+    /// How many other deliveries are with handlers.
+    handed_out: usize,
+    /// The consumer, while it waits.
+    consumer: Option<Waker>,
+    outlived: Outlived,
+    /// The channel by which deliveries come now.
+    session: Option<Arc<Session>>,
+    /// Whether nothing more comes in.
+    is_complete: bool,
+    /// What is wrong with the subscription.
+    problem: Option<Arc<str>>,
+    /// A settlement that the broker refused, and when.
+    refusal: Option<(Arc<str>, Instant)>,
+}
+
+/// A suspect before a handler has it; there is one at a time.
+enum Suspect {
+    /// Until nothing else is with a handler.
+    Waiting(Waiting),
+    /// Until it is on record that its handler begins.
+    Beginning(Waiting),
+    /// Until a handler takes it, or until it is due once more.
+    Begun(Waiting),
+}
+
+impl Suspect {
+    fn into_waiting(self) -> Waiting {
+        match self {
+            Self::Waiting(waiting) | Self::Beginning(waiting) | Self::Begun(waiting) => waiting,
+        }
+    }
+}
+
+/// What a subscription still does, on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Intake {
+    Open,
+    /// Nothing more is taken; what is here is handed out.
+    Cancelled,
+    /// Nobody will take what waits here; what handlers hold is still settled.
+    Abandoned,
+    /// Nothing is handed out; what has been settled by now is told to the broker.
+    Closed,
+}
+
+/// A delivery that waits to be handed out.
+pub(super) struct Waiting {
+    pub(super) envelope: Envelope,
+    pub(super) attempt: u32,
+    pub(super) tag: u64,
+    /// When it may be handed out, if not now.
+    pub(super) due: Option<Instant>,
+    pub(super) key: Option<Key>,
+    pub(super) session: Arc<Session>,
+}
+
+/// What becomes of a delivery that comes in.
+pub(super) enum TakenIn {
+    /// It is handed out, or kept until it is known what became of it.
+    Kept,
+    /// It was handled before.
+    Settled,
+    /// It was delivered before, and nobody here knows what happened then.
+    Suspect(Waiting),
+}
+
+impl Inbox {
+    pub(super) fn new(subscriber: Arc<str>, is_own: bool, tally: Tally) -> Self {
+        let intake = watch::Sender::new(Intake::Open);
+        let (state, may_begin) = (Mutex::default(), Notify::new());
+        Self { subscriber, is_own, state, intake, may_begin, tally }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step leaves the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Takes in a delivery; `again` says that it has been delivered before.
+    pub(super) fn take_in(&self, mut waiting: Waiting, again: bool) -> TakenIn {
+        let is_suspect = waiting.session.lane == Lane::Suspects;
+        let mut state = self.state();
+        if let Some(key) = waiting.key.clone().filter(|_| again || is_suspect) {
+            match state.outlived.recognise(&key, waiting.session.lane) {
+                Known::Settled => return TakenIn::Settled,
+                Known::Busy => {
+                    self.tally.accept();
+                    if state.outlived.keep(&key, waiting).is_some() {
+                        // It goes back with the channel by which it came.
+                        self.tally.settle();
+                    }
+                    return TakenIn::Kept;
+                }
+                Known::Waited(attempt, due) => {
+                    waiting.attempt = waiting.attempt.max(attempt);
+                    waiting.due = due;
+                }
+                Known::Unknown if again && !is_suspect && !self.is_own => {
+                    return TakenIn::Suspect(waiting);
+                }
+                Known::Unknown => {}
+            }
+        }
+        self.tally.accept();
+        state.enqueue(waiting);
+        wake(state);
+        TakenIn::Kept
+    }
+
+    /// Takes in a suspect that cannot be handled alone.
+    pub(super) fn take_in_anyway(&self, waiting: Waiting) {
+        let mut state = self.state();
+        state.ready.push_back(waiting);
+        wake(state);
+    }
+
+    /// Takes back a delivery, to be handed out once more at that time.
+    pub(super) fn take_back(&self, delivery: &Delivery, session: &Arc<Session>, after: Duration) {
+        self.handed_in(session.lane);
+        let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
+        self.wait_in_place(session, delivery.tag(), envelope, attempt, after);
+    }
+
+    /// Has a delivery wait here that a handler has failed at, to be handed out as the next attempt.
+    pub(super) fn wait_in_place(
+        &self,
+        session: &Arc<Session>,
+        tag: u64,
+        envelope: Envelope,
+        attempt: u32,
+        after: Duration,
+    ) {
+        let mut waiting = Waiting {
+            envelope,
+            attempt: attempt.saturating_add(1),
+            tag,
+            due: Some(due_after(after)),
+            key: session.acks.key(tag),
+            session: Arc::clone(session),
+        };
+        let mut state = self.state();
+        if session.acks.is_lost() && !self.is_own {
+            // It is the broker's; if it is here once more already, that is what waits.
+            self.tally.settle();
+            let lost = waiting.key.as_ref().and_then(|key| state.outlived.done(key));
+            let Some(again) = lost.and_then(|lost| lost.again) else {
+                state.outlived.waited(waiting);
+                return wake(state);
+            };
+            waiting = Waiting { attempt: waiting.attempt, due: waiting.due, ..again };
+        }
+        if self.intake() >= Intake::Abandoned {
+            drop(state);
+            return self.return_to_broker(waiting);
+        }
+        state.enqueue(waiting);
+        wake(state);
+    }
+
+    fn return_to_broker(&self, waiting: Waiting) {
+        waiting.session.acks.give_back(waiting.tag);
+        self.tally.settle();
+    }
+
+    /// Counts in a delivery that is not handed out.
+    pub(super) fn accept(&self) {
+        self.tally.accept();
+    }
+
+    /// Takes note that a handler is done with a delivery that is moved elsewhere now.
+    pub(super) fn handed_in(&self, lane: Lane) {
+        let mut state = self.state();
+        state.handed_in(lane);
+        wake(state);
+    }
+
+    /// Counts out a delivery that a handler was given and that is settled.
+    pub(super) fn handled(&self, lane: Lane, key: Option<Key>) {
+        let mut state = self.state();
+        let is_free = state.handed_in(lane);
+        self.count_out(&mut state, key);
+        if is_free {
+            wake(state);
+        }
+    }
+
+    /// Counts out a delivery that was settled otherwise.
+    pub(super) fn settled(&self, key: Option<Key>) {
+        self.count_out(&mut self.state(), key);
+    }
+
+    /// Counts out a delivery that was moved to the suspects.
+    pub(super) fn suspected(&self, key: Option<Key>) {
+        self.count_out(&mut self.state(), key.map(|key| key.as_suspect()));
+    }
+
+    /// Remembers a message by its key; one that came again meanwhile is settled, too.
+    fn count_out(&self, state: &mut State, key: Option<Key>) {
+        if let Some(key) = key {
+            let again = state.outlived.done(&key).and_then(|lost| lost.again);
+            state.outlived.settled(key);
+            if let Some(again) = again {
+                again.session.acks.settle(again.tag);
+                self.tally.settle();
+            }
+        }
+        self.tally.settle();
+    }
+
+    /// Counts out a delivery that a handler has dropped; the broker delivers it again.
+    pub(super) fn dropped(&self, lane: Lane, key: Option<Key>, attempt: u32) {
+        let mut state = self.state();
+        state.handed_in(lane);
+        if let Some(Lost { again: Some(again), .. }) =
+            key.as_ref().and_then(|key| state.outlived.done(key))
+        {
+            state.enqueue(Waiting { attempt: again.attempt.max(attempt), ..again });
+        }
+        wake(state);
+        self.tally.settle();
+    }
+
+    /// Counts out a delivery whose channel was lost before it could be moved elsewhere.
+    pub(super) fn move_failed(&self, key: Option<Key>) {
+        let mut state = self.state();
+        if let Some(Lost { again: Some(again), .. }) =
+            key.as_ref().and_then(|key| state.outlived.done(key))
+        {
+            state.enqueue(again);
+        }
+        wake(state);
+        self.tally.settle();
+    }
+
+    /// Counts out a delivery that went back to the broker before a handler was given it.
+    pub(super) fn returned(&self) {
+        self.tally.settle();
+    }
+
+    fn next(&self, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let mut state = self.state();
+        if self.intake() >= Intake::Closed {
+            return Poll::Ready(None);
+        }
+        match state.next() {
+            Next::Delivery(waiting) => {
+                drop(state);
+                let Waiting { envelope, attempt, tag, session, .. } = waiting;
+                return Poll::Ready(Some(Delivery::new(envelope, attempt, session, tag)));
+            }
+            Next::Begin => self.may_begin.notify_one(),
+            Next::Nothing if state.is_complete && state.is_empty() => return Poll::Ready(None),
+            Next::Nothing => {}
+        }
+        state.consumer = Some(cx.waker().clone());
+        let due = state.due();
+        drop(state);
+        if let Some(due) = due {
+            alarm.set(due, cx);
+        }
+        // There is nothing to wait for that it could be told together with.
+        self.flush();
+        Poll::Pending
+    }
+
+    /// Waits until a suspect may begin. Cancel safe.
+    pub(super) async fn may_begin(&self) {
+        self.may_begin.notified().await;
+    }
+
+    /// The suspect that may begin: its number on its channel.
+    pub(super) fn beginning(&self) -> Option<u64> {
+        match &self.state().suspect {
+            Some(Suspect::Beginning(waiting)) => Some(waiting.tag),
+            _ => None,
+        }
+    }
+
+    /// Has a suspect handed out that is on record as begun.
+    pub(super) fn begun(&self, tag: u64) {
+        let mut state = self.state();
+        match state.suspect.take() {
+            Some(Suspect::Beginning(waiting)) if waiting.tag == tag => {
+                state.suspect = Some(Suspect::Begun(waiting));
+                wake(state);
+            }
+            other => state.suspect = other,
+        }
+    }
+
+    /// Takes out a suspect that must not begin. It still counts as in flight.
+    pub(super) fn condemned(&self, tag: u64) -> Option<Waiting> {
+        let mut state = self.state();
+        match state.suspect.take() {
+            Some(Suspect::Beginning(waiting)) if waiting.tag == tag => {
+                wake(state);
+                Some(waiting)
+            }
+            other => {
+                state.suspect = other;
+                None
+            }
+        }
+    }
+
+    pub(super) fn intake(&self) -> Intake {
+        *self.intake.borrow()
+    }
+
+    /// Goes on to a later stage.
+    pub(super) fn advance(&self, to: Intake) {
+        let state = self.state();
+        self.intake.send_if_modified(|intake| {
+            let goes_on = *intake < to;
+            *intake = to.max(*intake);
+            goes_on
+        });
+        wake(state);
+        if to >= Intake::Abandoned {
+            self.empty();
+        }
+    }
+
+    /// Tells the broker what was settled.
+    fn flush(&self) {
+        let session = self.state().session.clone();
+        if let Some(session) = session {
+            session.acks.flush();
+        }
+    }
+
+    /// Returns what waits to the broker.
+    fn empty(&self) {
+        let mut state = self.state();
+        let mut left = std::mem::take(&mut state.ready);
+        left.extend(state.delayed.drain());
+        left.extend(state.suspect.take().map(Suspect::into_waiting));
+        drop(state);
+        for waiting in left {
+            self.return_to_broker(waiting);
+        }
+    }
+
+    /// Takes note that nothing more comes in: what was on its way when the subscription was cancelled is here.
+    pub(super) fn complete(&self) {
+        let mut state = self.state();
+        state.is_complete = true;
+        wake(state);
+    }
+
+    /// Lets go of the channels: the subscription has ended.
+    pub(super) fn end(&self) {
+        let session = self.state().session.take();
+        drop(session);
+        self.complete();
+    }
+
+    /// Waits until the stage is not that one any more. Cancel safe.
+    pub(super) async fn intake_beyond(&self, stage: Intake) {
+        // The sender is ours, so that waiting does not fail.
+        let _ = self.intake.subscribe().wait_for(|intake| *intake > stage).await;
+    }
+
+    /// Deliveries come by this channel from now on.
+    pub(super) fn begin(&self, session: Arc<Session>) {
+        let mut state = self.state();
+        state.session = Some(session);
+        state.problem = None;
+    }
+
+    /// No deliveries come for the moment, for that reason.
+    pub(super) fn interrupted(&self, problem: impl Into<Arc<str>>) {
+        let mut state = self.state();
+        state.session = None;
+        state.problem = Some(problem.into());
+    }
+
+    /// A channel is lost, and with it what waits here: the broker delivers it again.
+    pub(super) fn lose(&self, session: &Arc<Session>) {
+        let acks = &session.acks;
+        acks.lose();
+        if self.is_own {
+            // There is no other copy.
+            return;
+        }
+        let mut state = self.state();
+        state.outlived.begin_loss();
+        let is_lost = |waiting: &Waiting| Arc::ptr_eq(&waiting.session.acks, acks);
+        let mut lost = Vec::new();
+        let ready = std::mem::take(&mut state.ready);
+        let delayed: Vec<_> = state.delayed.drain().collect();
+        for waiting in ready.into_iter().chain(delayed) {
+            if is_lost(&waiting) {
+                lost.push(waiting);
+            } else {
+                state.enqueue(waiting);
+            }
+        }
+        if session.lane == Lane::Suspects {
+            lost.extend(state.suspect.take().map(Suspect::into_waiting));
+        }
+        let mut kept = 0;
+        for again in state.outlived.again() {
+            if again.as_ref().is_some_and(is_lost) {
+                *again = None;
+                kept += 1;
+            }
+        }
+        for _ in 0..lost.len() + kept {
+            self.tally.settle();
+        }
+        for waiting in lost {
+            state.outlived.waited(waiting);
+        }
+        for key in acks.open_keys() {
+            state.outlived.busy(key);
+        }
+        wake(state);
+    }
+
+    /// Takes note of a settlement that the broker has refused, for health to show.
+    pub(super) fn note_refusal(&self, refusal: impl Into<Arc<str>>) {
+        self.state().refusal = Some((refusal.into(), Instant::now()));
+    }
+
+    /// The queue that it has for this process alone, if it has one now.
+    pub(super) fn own_queue(&self) -> Option<ShortString> {
+        let state = self.state();
+        let session = state.session.as_ref().filter(|_| self.is_own)?;
+        Some(session.queue.clone())
+    }
+
+    /// Whether there is nothing left to do for it, nor to be told of it: it was to end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.intake() > Intake::Open && self.tally.count() == 0
+    }
+
+    pub(super) fn health(&self) -> SubscriptionHealth {
+        let state = self.state();
+        let is_live = state.session.is_some() && self.intake() == Intake::Open;
+        let refusal = state.refusal.as_ref().filter(|(_, since)| since.elapsed() < SHOWN);
+        let problem = state.problem.clone().or_else(|| refusal.map(|(text, _)| Arc::clone(text)));
+        SubscriptionHealth::new(Arc::clone(&self.subscriber), is_live, self.tally.count())
+            .with_problem(problem)
+    }
+}
+
+/// What a consumer is to do next.
+enum Next {
+    Delivery(Waiting),
+    /// It waits for a suspect, which may begin now.
+    Begin,
+    Nothing,
+}
+
+impl State {
+    /// Adds a delivery to those that wait.
+    fn enqueue(&mut self, waiting: Waiting) {
+        if waiting.session.lane == Lane::Suspects {
+            let has_begun = waiting.due.is_some();
+            let is = if has_begun { Suspect::Begun } else { Suspect::Waiting };
+            self.suspect = Some(is(waiting));
+            return;
+        }
+        match waiting.due {
+            Some(due) => self.delayed.add(due, waiting),
+            None => self.ready.push_back(waiting),
+        }
+    }
+
+    /// What is to be handed out next: a suspect, alone; then what was to come back by now; then what is new.
+    fn next(&mut self) -> Next {
+        if self.suspects_out > 0 {
+            return Next::Nothing;
+        }
+        match self.suspect.take() {
+            None => {}
+            Some(Suspect::Waiting(waiting)) if self.handed_out == 0 => {
+                self.suspect = Some(Suspect::Beginning(waiting));
+                return Next::Begin;
+            }
+            Some(Suspect::Begun(waiting))
+                if waiting.due.is_none_or(|due| due <= Instant::now()) =>
+            {
+                self.suspects_out += 1;
+                return Next::Delivery(waiting);
+            }
+            other => {
+                self.suspect = other;
+                return Next::Nothing;
+            }
+        }
+        let mut waiting = None;
+        if !self.delayed.is_empty() {
+            waiting = self.delayed.pop(Instant::now());
+        }
+        match waiting.or_else(|| self.ready.pop_front()) {
+            Some(waiting) => {
+                self.handed_out += 1;
+                Next::Delivery(waiting)
+            }
+            None => Next::Nothing,
+        }
+    }
+
+    /// When there is something to hand out, if not now.
+    fn due(&self) -> Option<Instant> {
+        match &self.suspect {
+            Some(Suspect::Begun(waiting)) => waiting.due,
+            Some(_) => None,
+            None => self.delayed.next(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.delayed.is_empty() && self.suspect.is_none()
+    }
+
+    /// A handler is done with a delivery. Gives whether others may have waited for that.
+    fn handed_in(&mut self, lane: Lane) -> bool {
+        match lane {
+            Lane::Main => {
+                self.handed_out = self.handed_out.saturating_sub(1);
+                self.handed_out == 0 && self.suspect.is_some()
+            }
+            Lane::Suspects => {
+                self.suspects_out = self.suspects_out.saturating_sub(1);
+                true
+            }
+        }
+    }
+}
+
+/// Lets go of the state and wakes the consumer, if it waits.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let consumer = state.consumer.take();
+    drop(state);
+    if let Some(consumer) = consumer {
+        consumer.wake();
+    }
+}

@@ -1,0 +1,184 @@
+//! Moves messages elsewhere: to wait, to the dead letters, to the suspects.
+//!
+//! A message is moved by publishing it there, byte for byte, and then acknowledging the original: a crash in between
+//! leaves both, never none. Moves are pipelined, and nobody waits for them: as many are under way as there are unsettled
+//! deliveries. What the broker refuses for good takes another way, so that it holds up nothing else.
+
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{
+    inbox::{Inbox, Intake, Waiting},
+    message::{Message, Messages},
+    names::{Names, Queues},
+    publisher::Publisher,
+    session::Session,
+};
+use crate::{
+    envelope::Envelope,
+    error::{BackendError, WithCauses},
+    kit::Backoff,
+};
+
+/// What a subscription needs to move a message elsewhere.
+pub(super) struct Mover {
+    pub(super) bus: Arc<str>,
+    pub(super) subscriber: Arc<str>,
+    pub(super) messages: Messages,
+    pub(super) names: Names,
+    pub(super) queues: Queues,
+    pub(super) moves: Publisher,
+    /// To [`Moving`]. No more wait here than there are unsettled deliveries.
+    orders: mpsc::UnboundedSender<Move>,
+}
+
+/// A move that is to be made.
+pub(super) struct Move {
+    pub(super) session: Arc<Session>,
+    /// The number of the delivery on its channel.
+    pub(super) tag: u64,
+    pub(super) message: Message,
+    pub(super) otherwise: Otherwise,
+}
+
+/// What becomes of a delivery whose move the broker refuses for good.
+pub(super) enum Otherwise {
+    /// Its queue puts it away to the dead letters, which needs no publish.
+    Reject,
+    /// It waits here.
+    WaitInPlace { envelope: Envelope, attempt: u32, after: Duration },
+    /// It is handed out as any other delivery.
+    HandOut(Waiting),
+}
+
+/// The moves of one subscription, to be carried out in a task.
+pub(super) struct Moving {
+    inbox: Arc<Inbox>,
+    orders: mpsc::UnboundedReceiver<Move>,
+}
+
+impl Mover {
+    pub(super) fn new(
+        bus: Arc<str>,
+        messages: Messages,
+        names: Names,
+        queues: Queues,
+        moves: Publisher,
+        inbox: &Arc<Inbox>,
+    ) -> (Arc<Self>, Moving) {
+        let (orders, received) = mpsc::unbounded_channel();
+        let subscriber = Arc::clone(&inbox.subscriber);
+        let mover = Self { bus, subscriber, messages, names, queues, moves, orders };
+        (Arc::new(mover), Moving { inbox: Arc::clone(inbox), orders: received })
+    }
+
+    /// Makes a message a dead letter of the subscriber.
+    pub(super) fn dead_letter(&self, message: Message, reason: &str, attempts: u32) -> Message {
+        message.dead(&self.subscriber, reason, attempts, &self.queues.dead)
+    }
+
+    /// Has a move made soon. The delivery counts as in flight until then.
+    pub(super) fn hand_over(&self, order: Move) {
+        if let Err(mpsc::error::SendError(order)) = self.orders.send(order) {
+            // The bus has been closed: it goes back with its channel.
+            order.session.inbox.returned();
+        }
+    }
+}
+
+impl Moving {
+    /// Makes moves until nobody can order any more, or until the bus is closed.
+    pub(super) async fn run(mut self) {
+        let mut under_way = FuturesUnordered::new();
+        let inbox = Arc::clone(&self.inbox);
+        let mut closed = pin!(inbox.intake_beyond(Intake::Abandoned));
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => under_way.push(order.carry_out()),
+                    None => break,
+                },
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+                () = &mut closed => return,
+            }
+        }
+        while under_way.next().await.is_some() {}
+    }
+}
+
+impl Move {
+    async fn carry_out(self) {
+        let mover = &self.session.mover;
+        let (mut backoff, mut is_said) = (Backoff::new(), false);
+        loop {
+            let Err(error) = mover.moves.publish(self.message.clone()).await else { break };
+            if error.is_closed() {
+                return self.session.inbox.returned();
+            }
+            if error.is_refused() || error.is_too_large() {
+                return self.take_another_way(&error);
+            }
+            if self.session.acks.is_lost() && !self.session.inbox.is_own() {
+                // The broker delivers it again.
+                let key = self.session.acks.give_back(self.tag);
+                return self.session.inbox.move_failed(key);
+            }
+            if !std::mem::replace(&mut is_said, true) {
+                self.warn(&error, "could not settle a delivery; trying again");
+            }
+            sleep(backoff.next_wait()).await;
+        }
+        let key = self.session.acks.settle(self.tag);
+        match self.otherwise {
+            Otherwise::HandOut(_) => self.session.inbox.suspected(key),
+            Otherwise::Reject | Otherwise::WaitInPlace { .. } => self.session.inbox.settled(key),
+        }
+    }
+
+    fn take_another_way(self, error: &BackendError) {
+        let Self { session, tag, message, otherwise } = self;
+        let inbox = &session.inbox;
+        let name = message.name();
+        let done = match otherwise {
+            Otherwise::Reject if inbox.is_own() => {
+                inbox.settled(session.acks.settle(tag));
+                "the dead letter is lost"
+            }
+            Otherwise::Reject => {
+                inbox.settled(session.acks.reject(tag));
+                "its queue has made it a dead letter without a reason"
+            }
+            Otherwise::WaitInPlace { envelope, attempt, after } => {
+                inbox.wait_in_place(&session, tag, envelope, attempt, after);
+                "it waits in this process"
+            }
+            Otherwise::HandOut(waiting) => {
+                inbox.take_in_anyway(waiting);
+                "it is handled beside others"
+            }
+        };
+        let refusal = format!("RabbitMQ refused to settle {name}: {}", WithCauses(error));
+        inbox.note_refusal(&*refusal);
+        tracing::error!(
+            bus = &*session.mover.bus,
+            subscriber = &*session.mover.subscriber,
+            event = %name,
+            queue = %session.queue,
+            error = error as &dyn Error,
+            "RabbitMQ refused to settle a delivery; {done}"
+        );
+    }
+
+    fn warn(&self, error: &BackendError, what: &str) {
+        tracing::warn!(
+            bus = &*self.session.mover.bus,
+            subscriber = &*self.session.mover.subscriber,
+            event = %self.message.name(),
+            queue = %self.session.queue,
+            error = error as &dyn Error,
+            "{what}"
+        );
+    }
+}
