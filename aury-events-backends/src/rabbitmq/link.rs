@@ -90,6 +90,8 @@ impl Link {
 
     /// Looks after the connection until it is closed: to be run in a task that is aborted in the end.
     pub(super) async fn supervise(self: Arc<Self>) {
+        // The client library's own tasks go on when the application's runtime is shut down.
+        let _abandoned = Abandoned(&self);
         let (address, purpose) = (self.broker.address(), self.purpose);
         while let Some(up) = self.up() {
             let error = self.until_lost(&up.connected).await;
@@ -277,5 +279,16 @@ impl Link {
         opened.map_err(|error| {
             BackendError::other(format!("open a channel for {}", self.purpose), error)
         })
+    }
+}
+
+/// Ends the connection at once when nobody looks after it any more: others are given what it held then.
+struct Abandoned<'a>(&'a Link);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(up) = self.0.up() {
+            up.connected.cut();
+        }
     }
 }

@@ -7,7 +7,10 @@
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 
 use super::{
     inbox::{Inbox, Intake, Waiting},
@@ -41,6 +44,8 @@ pub(super) struct Move {
     pub(super) tag: u64,
     pub(super) message: Message,
     pub(super) otherwise: Otherwise,
+    /// To be told when the delivery is settled; `None` if nobody wants to know.
+    pub(super) reply: Option<oneshot::Sender<Result<(), BackendError>>>,
 }
 
 /// What becomes of a delivery whose move the broker refuses for good.
@@ -115,7 +120,8 @@ impl Move {
         loop {
             let Err(error) = mover.moves.publish(self.message.clone()).await else { break };
             if error.is_closed() {
-                return self.session.inbox.returned();
+                self.session.inbox.returned();
+                return self.answer(Err(error));
             }
             if error.is_refused() || error.is_too_large() {
                 return self.take_another_way(&error);
@@ -123,7 +129,8 @@ impl Move {
             if self.session.acks.is_lost() && !self.session.inbox.is_own() {
                 // The broker delivers it again.
                 let key = self.session.acks.give_back(self.tag);
-                return self.session.inbox.move_failed(key);
+                self.session.inbox.move_failed(key);
+                return self.answer(Err(error));
             }
             if !std::mem::replace(&mut is_said, true) {
                 self.warn(&error, "could not settle a delivery; trying again");
@@ -135,10 +142,18 @@ impl Move {
             Otherwise::HandOut(_) => self.session.inbox.suspected(key),
             Otherwise::Reject | Otherwise::WaitInPlace { .. } => self.session.inbox.settled(key),
         }
+        self.answer(Ok(()));
+    }
+
+    fn answer(self, outcome: Result<(), BackendError>) {
+        if let Some(reply) = self.reply {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(outcome);
+        }
     }
 
     fn take_another_way(self, error: &BackendError) {
-        let Self { session, tag, message, otherwise } = self;
+        let Self { session, tag, message, otherwise, reply } = self;
         let inbox = &session.inbox;
         let name = message.name();
         let done = match otherwise {
@@ -169,6 +184,9 @@ impl Move {
             error = error as &dyn Error,
             "RabbitMQ refused to settle a delivery; {done}"
         );
+        if let Some(reply) = reply {
+            let _ = reply.send(Ok(()));
+        }
     }
 
     fn warn(&self, error: &BackendError, what: &str) {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::types::ShortString;
+use tokio::sync::oneshot;
 
 use super::{
     acks::Acks,
@@ -40,7 +41,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Has a delivery handled again by its queue, when it has waited on the broker.
-    fn retry(&self, delivery: &Delivery, after: Duration) {
+    fn retry(&self, delivery: &Delivery, after: Duration) -> Settled {
         let message = self.message(delivery.tag()).map(|message| {
             let attempt = delivery.attempt().saturating_add(1);
             message
@@ -54,15 +55,15 @@ impl Session {
             attempt: delivery.attempt(),
             after,
         };
-        self.settle_by_move(delivery.tag(), message, otherwise);
+        self.settle_by_move(delivery.tag(), message, otherwise)
     }
 
-    fn dead_letter(&self, delivery: &Delivery, reason: &str) {
+    fn dead_letter(&self, delivery: &Delivery, reason: &str) -> Settled {
         let message = self.message(delivery.tag()).map(|message| {
             let message = message.known_as(delivery.metadata());
             self.mover.dead_letter(message, reason, delivery.attempt())
         });
-        self.settle_by_move(delivery.tag(), message, Otherwise::Reject);
+        self.settle_by_move(delivery.tag(), message, Otherwise::Reject)
     }
 
     /// A delivery's message as it came.
@@ -70,25 +71,25 @@ impl Session {
         self.acks.message(tag).map(|delivery| Message::received(&delivery))
     }
 
-    fn settle_by_move(&self, tag: u64, message: Option<Message>, otherwise: Otherwise) {
+    fn settle_by_move(&self, tag: u64, message: Option<Message>, otherwise: Otherwise) -> Settled {
         self.inbox.handed_in(self.lane);
-        match message {
-            Some(message) => {
-                let session = Arc::new(self.clone());
-                self.mover.hand_over(Move { session, tag, message, otherwise });
-            }
+        let Some(message) = message else {
             // It has been settled before.
-            None => self.inbox.settled(None),
-        }
+            self.inbox.settled(None);
+            return MaybeReady::ready(Ok(()));
+        };
+        let (reply, answer) = oneshot::channel();
+        let session = Arc::new(self.clone());
+        self.mover.hand_over(Move { session, tag, message, otherwise, reply: Some(reply) });
+        MaybeReady::pending(async { answer.await.unwrap_or_else(|_| Err(BackendError::closed())) })
     }
 }
 
+/// Of a settlement: ready when the broker has it.
+type Settled = MaybeReady<'static, Result<(), BackendError>>;
+
 impl Settle for Session {
-    fn settle(
-        &self,
-        delivery: &Delivery,
-        settlement: Settlement,
-    ) -> MaybeReady<'static, Result<(), BackendError>> {
+    fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Settled {
         let tag = delivery.tag();
         match settlement {
             Settlement::Ack => self.inbox.handled(self.lane, self.acks.settle(tag)),
@@ -96,8 +97,10 @@ impl Settle for Session {
             Settlement::Retry { after } if after <= IN_PLACE || self.inbox.is_own() => {
                 self.inbox.take_back(delivery, &Arc::new(self.clone()), after);
             }
-            Settlement::Retry { after } => self.retry(delivery, after),
-            Settlement::DeadLetter(reason) => self.dead_letter(delivery, &reason.to_string()),
+            Settlement::Retry { after } => return self.retry(delivery, after),
+            Settlement::DeadLetter(reason) => {
+                return self.dead_letter(delivery, &reason.to_string());
+            }
         }
         MaybeReady::ready(Ok(()))
     }

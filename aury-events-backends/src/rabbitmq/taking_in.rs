@@ -85,7 +85,7 @@ impl TakingIn {
             .known_as(waiting.envelope.metadata())
             .suspect(headers, &self.mover.queues.suspects);
         let otherwise = Otherwise::HandOut(waiting);
-        self.mover.hand_over(Move { session, tag, message, otherwise });
+        self.mover.hand_over(Move { session, tag, message, otherwise, reply: None });
     }
 
     /// Makes a dead letter of a suspect over which so many processes have died.
@@ -103,7 +103,13 @@ impl TakingIn {
         let message = Message::received(&delivery).known_as(waiting.envelope.metadata());
         let message = self.mover.dead_letter(message, &reason, waiting.attempt);
         let session = Arc::clone(session);
-        self.mover.hand_over(Move { session, tag, message, otherwise: Otherwise::Reject });
+        self.mover.hand_over(Move {
+            session,
+            tag,
+            message,
+            otherwise: Otherwise::Reject,
+            reply: None,
+        });
     }
 
     /// Turns down an event that the subscriber does not listen to.
@@ -134,7 +140,13 @@ impl TakingIn {
         let message = Message::received(delivery);
         let message = self.mover.dead_letter(message, &reason, 0);
         let (session, tag) = (Arc::clone(session), delivery.delivery_tag);
-        self.mover.hand_over(Move { session, tag, message, otherwise: Otherwise::Reject });
+        self.mover.hand_over(Move {
+            session,
+            tag,
+            message,
+            otherwise: Otherwise::Reject,
+            reply: None,
+        });
     }
 
     /// Makes a dead letter of a message that is no event.
@@ -150,7 +162,13 @@ impl TakingIn {
         let message = Message::received(delivery);
         let message = self.mover.dead_letter(message, reason, attempts);
         let (session, tag) = (Arc::clone(session), delivery.delivery_tag);
-        self.mover.hand_over(Move { session, tag, message, otherwise: Otherwise::Reject });
+        self.mover.hand_over(Move {
+            session,
+            tag,
+            message,
+            otherwise: Otherwise::Reject,
+            reply: None,
+        });
     }
 
     /// Whether a message is one that the subscriber listens to. Others reach its queue by a `fanout` exchange, or by a

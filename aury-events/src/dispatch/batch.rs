@@ -5,12 +5,9 @@
 
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use aury_events_backends::{
-    BackendError, BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement,
-};
+use aury_events_backends::{BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement};
 use tokio::{
     sync::{Mutex, watch},
-    task::JoinSet,
     time,
 };
 
@@ -20,8 +17,9 @@ use super::{
     attempt::{self, Failed},
     handler::{Handler, Taken},
     panic,
-    report::{report, warn_unsettled},
+    report::report,
     retry::{self, Verdict},
+    settling::Settling,
     source::{Alone, Source},
 };
 use crate::{
@@ -218,39 +216,6 @@ fn for_each(reason: DeadLetterReason) -> Box<dyn Fn() -> DeadLetterReason + Send
         other => {
             let text = other.to_string();
             Box::new(move || DeadLetterReason::Failed(text.clone().into()))
-        }
-    }
-}
-
-/// What the backend is taking note of.
-struct Settling<'a> {
-    info: &'a SubscriptionInfo,
-    pending: JoinSet<Result<(), BackendError>>,
-}
-
-impl<'a> Settling<'a> {
-    fn new(info: &'a SubscriptionInfo) -> Self {
-        Self { info, pending: JoinSet::new() }
-    }
-
-    fn add(&mut self, delivery: Delivery, settlement: Settlement) {
-        match delivery.settle(settlement).now() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn_unsettled(self.info, &error),
-            Err(pending) => drop(self.pending.spawn(pending)),
-        }
-    }
-
-    fn extend(&mut self, settlements: impl Iterator<Item = (Delivery, Settlement)>) {
-        settlements.for_each(|(delivery, settlement)| self.add(delivery, settlement));
-    }
-
-    /// Waits until it has.
-    async fn done(mut self) {
-        while let Some(joined) = self.pending.join_next().await {
-            if let Ok(Err(error)) = joined {
-                warn_unsettled(self.info, &error);
-            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod once;
 mod panic;
 mod report;
 mod retry;
+mod settling;
 mod single;
 mod source;
 mod subscriber;

@@ -12,8 +12,9 @@ use super::{
     handler::{Handler, Taken},
     lanes::{InLanes, Lanes},
     panic,
-    report::{report, warn_unsettled},
+    report::report,
     retry::{self, Verdict},
+    settling::Settling,
     source::{Alone, Shared, Source},
 };
 use crate::{
@@ -73,7 +74,7 @@ async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<Subsc
     let options = H::OPTIONS;
     let around = Around::of(info, &options);
     let dispatch = async {
-        let mut taken = 0;
+        let (mut taken, mut settling) = (0, Settling::new(info));
         while let Some(mut delivery) = source.next().await {
             let settlement = loop {
                 // Decoding and the condition are code of the application, and may panic as a handler may.
@@ -100,18 +101,16 @@ async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<Subsc
                     break settlement;
                 }
             };
-            let settled = match delivery.settle(settlement).now() {
-                Ok(settled) => settled,
-                Err(pending) => pending.await,
-            };
-            if let Err(error) = settled {
-                warn_unsettled(info, &error);
+            settling.add(delivery, settlement);
+            if !settling.is_empty() {
+                settling.room().await;
             }
             taken = (taken + 1) % TURN;
             if taken == 0 {
                 tokio::task::yield_now().await;
             }
         }
+        settling.done().await;
     };
     Current::scope(Arc::clone(info), dispatch).await;
 }

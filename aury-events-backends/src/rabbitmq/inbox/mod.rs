@@ -33,6 +33,9 @@ use crate::{
     kit::{Alarm, Delayed, due_after},
 };
 
+/// For how long what is new waits for suspects that were there before.
+const EXPECTED: Duration = Duration::from_secs(2);
+
 /// For how long a settlement that the broker refused is shown in the health of its subscription.
 const SHOWN: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,11 @@ struct State {
     ready: VecDeque<Waiting>,
     delayed: Delayed<Waiting>,
     suspect: Option<Suspect>,
+    /// How many messages this process has moved to the suspects that have not come from there. What is new has to wait
+    /// for them for a while, so that order is kept where nobody else takes them.
+    expected_suspects: usize,
+    /// When that number has last changed.
+    expected_since: Option<Instant>,
     /// How many suspects are with handlers: one, unless its channel was lost and the next came by another one.
     suspects_out: usize,
     /// How many other deliveries are with handlers.
@@ -141,6 +149,9 @@ impl Inbox {
     pub(super) fn take_in(&self, mut waiting: Waiting, again: bool) -> TakenIn {
         let is_suspect = waiting.session.lane == Lane::Suspects;
         let mut state = self.state();
+        if is_suspect {
+            state.expect_one_less();
+        }
         if let Some(key) = waiting.key.clone().filter(|_| again || is_suspect) {
             match state.outlived.recognise(&key, waiting.session.lane) {
                 Known::Settled => return TakenIn::Settled,
@@ -157,6 +168,7 @@ impl Inbox {
                     waiting.due = due;
                 }
                 Known::Unknown if again && !is_suspect && !self.is_own => {
+                    state.expect_one_more();
                     return TakenIn::Suspect(waiting);
                 }
                 Known::Unknown => {}
@@ -171,6 +183,7 @@ impl Inbox {
     /// Takes in a suspect that cannot be handled alone.
     pub(super) fn take_in_anyway(&self, waiting: Waiting) {
         let mut state = self.state();
+        state.expect_one_less();
         state.ready.push_back(waiting);
         wake(state);
     }
@@ -268,14 +281,16 @@ impl Inbox {
         self.tally.settle();
     }
 
-    /// Counts out a delivery that a handler has dropped; the broker delivers it again.
+    /// Counts out a delivery that a handler has dropped, after an attempt of that number; the broker delivers it again.
     pub(super) fn dropped(&self, lane: Lane, key: Option<Key>, attempt: u32) {
         let mut state = self.state();
         state.handed_in(lane);
-        if let Some(Lost { again: Some(again), .. }) =
-            key.as_ref().and_then(|key| state.outlived.done(key))
-        {
-            state.enqueue(Waiting { attempt: again.attempt.max(attempt), ..again });
+        if let Some(key) = key {
+            let next = attempt.saturating_add(1);
+            match state.outlived.done(&key).and_then(|lost| lost.again) {
+                Some(again) => state.enqueue(Waiting { attempt: again.attempt.max(next), ..again }),
+                None => state.outlived.returned(key, next),
+            }
         }
         wake(state);
         self.tally.settle();
@@ -551,6 +566,9 @@ impl State {
                 return Next::Nothing;
             }
         }
+        if self.expects_suspects() {
+            return Next::Nothing;
+        }
         let mut waiting = None;
         if !self.delayed.is_empty() {
             waiting = self.delayed.pop(Instant::now());
@@ -569,8 +587,32 @@ impl State {
         match &self.suspect {
             Some(Suspect::Begun(waiting)) => waiting.due,
             Some(_) => None,
+            None if self.expected_suspects > 0 => self.expected_since.map(|since| since + EXPECTED),
             None => self.delayed.next(),
         }
+    }
+
+    fn expect_one_more(&mut self) {
+        self.expected_suspects += 1;
+        self.expected_since = Some(Instant::now());
+    }
+
+    fn expect_one_less(&mut self) {
+        self.expected_suspects = self.expected_suspects.saturating_sub(1);
+        self.expected_since = Some(Instant::now());
+    }
+
+    /// Whether suspects are yet to come, which were there before what waits here.
+    fn expects_suspects(&mut self) -> bool {
+        if self.expected_suspects == 0 {
+            return false;
+        }
+        let is_over = self.expected_since.is_none_or(|since| since.elapsed() >= EXPECTED);
+        if is_over {
+            // Another process takes them.
+            self.expected_suspects = 0;
+        }
+        !is_over
     }
 
     fn is_empty(&self) -> bool {

@@ -66,6 +66,15 @@ impl Outlived {
         }
     }
 
+    /// Takes note of a delivery that a handler has given back.
+    pub(super) fn returned(&mut self, key: Key, attempt: u32) {
+        if self.lost.len() < REMEMBERED {
+            let generation = self.generation;
+            let lost = Lost { attempt, due: None, is_busy: false, again: None, generation };
+            self.lost.insert(key, lost);
+        }
+    }
+
     /// Takes note of a delivery that somebody is busy with, unless it is noted already.
     pub(super) fn busy(&mut self, key: Key) {
         let generation = self.generation;
