@@ -3,7 +3,7 @@
 //! - [`RedisServer`]: a `redis-server` of the test's own, on a free port, in a temporary folder; it ends with its value;
 //!   of another release if need be, as the replica of another one, watched by [`RedisSentinels`], as a [`RedisCluster`];
 //! - [`RabbitServer`]: a `rabbitmq-server` likewise; since it takes seconds to start, tests share one, or lease one
-//!   that they may break;
+//!   that they may break, or have several in a [`RabbitCluster`];
 //! - `Amqp`: a plain client of it, for what others than the framework do there;
 //! - [`Python`]: Python with packages of its own;
 //! - [`Proxy`]: a TCP proxy in front of a server, which cuts, refuses, stalls and slows connections.
@@ -17,6 +17,7 @@ mod certificates;
 mod process;
 mod proxy;
 mod python;
+mod rabbit_cluster;
 mod rabbitmq;
 #[cfg(feature = "rabbitmq")]
 mod raw_amqp;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     certificates::make_certificates,
     proxy::Proxy,
     python::{Python, succeeds},
+    rabbit_cluster::RabbitCluster,
     rabbitmq::{Leased, RabbitServer},
     redis::{RedisCluster, RedisOptions, RedisRelease, RedisSentinels, RedisServer},
 };

@@ -45,7 +45,8 @@ pub(crate) struct RabbitServer {
     /// Ends first, since what it watches ends by itself.
     watch: Process,
     process: Process,
-    epmd: Process,
+    /// `None` of a node that joined another one, whose it uses.
+    epmd: Option<Process>,
     ports: Ports,
     folder: TempDir,
 }
@@ -63,6 +64,11 @@ impl Ports {
     fn free() -> io::Result<Self> {
         Ok(Self { amqp: free_port()?, distribution: free_port()?, epmd: free_port()? })
     }
+
+    /// What the node is called.
+    fn node(self) -> String {
+        format!("tests-{}@localhost", self.amqp)
+    }
 }
 
 impl RabbitServer {
@@ -77,9 +83,19 @@ impl RabbitServer {
     ///
     /// When RabbitMQ is not installed or does not start.
     pub(crate) fn start_with(settings: &str) -> Self {
+        Self::start_beside(None, settings)
+    }
+
+    /// Starts one that could join another one, which finds its nodes by the same `epmd` and shares its secret.
+    pub(super) fn start_beside(first: Option<&Self>, settings: &str) -> Self {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::tempdir().expect("a temporary folder can be made");
-            let ports = Ports::free().expect("there are free ports");
+            let mut ports = Ports::free().expect("there are free ports");
+            if let Some(first) = first {
+                ports.epmd = first.ports.epmd;
+                let cookie = |folder: &TempDir| folder.path().join(".erlang.cookie");
+                fs::copy(cookie(&first.folder), cookie(&folder)).expect("a running node has one");
+            }
             let settings = format!(
                 "listeners.tcp.default = 127.0.0.1:{}\n\
                  loopback_users = none\n\
@@ -91,15 +107,9 @@ impl RabbitServer {
             );
             write(&folder, "rabbitmq.conf", &settings);
             write(&folder, "enabled_plugins", "[].");
-            let mut epmd = Process::spawn(
-                Command::new("epmd")
-                    .args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"])
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null()),
-            );
+            let mut epmd = first.is_none().then(|| spawn_epmd(ports));
             let process = spawn(&folder, ports);
-            remember(&folder, &[&epmd, &process]);
+            remember(&folder, epmd.iter().chain([&process]));
             let watch = Process::spawn(
                 Command::new("sh")
                     .args(["-c", WATCH, "sh"])
@@ -107,7 +117,7 @@ impl RabbitServer {
                     .stdin(Stdio::piped())
                     .stderr(Stdio::null()),
             );
-            if epmd.ended().is_some() {
+            if epmd.as_mut().is_some_and(|epmd| epmd.ended().is_some()) {
                 continue;
             }
             let mut server = Self { watch, process, epmd, ports, folder };
@@ -145,6 +155,16 @@ impl RabbitServer {
         format!("amqp://{user}:{password}@{}/{virtual_host}", self.address())
     }
 
+    /// What it is called among the nodes of a cluster.
+    pub(super) fn node(&self) -> String {
+        self.ports.node()
+    }
+
+    /// Ends it at once, with what it has not written down yet.
+    pub(super) fn kill_at_once(&mut self) {
+        self.process.kill();
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.ports.amqp).into()
@@ -167,7 +187,7 @@ impl RabbitServer {
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "it is running");
         self.process = spawn(&self.folder, self.ports);
-        remember(&self.folder, &[&self.epmd, &self.process]);
+        remember(&self.folder, self.epmd.iter().chain([&self.process]));
         assert!(self.comes_up(), "rabbitmq-server did not start again: {}", self.log());
     }
 
@@ -295,9 +315,19 @@ fn write(folder: &TempDir, file: &str, text: &str) {
 }
 
 /// Writes down what is to end with the program.
-fn remember(folder: &TempDir, processes: &[&Process]) {
-    let ids: Vec<_> = processes.iter().map(|process| process.id().to_string()).collect();
+fn remember<'a>(folder: &TempDir, processes: impl Iterator<Item = &'a Process>) {
+    let ids: Vec<_> = processes.map(|process| process.id().to_string()).collect();
     write(folder, "pids", &ids.join(" "));
+}
+
+fn spawn_epmd(ports: Ports) -> Process {
+    Process::spawn(
+        Command::new("epmd")
+            .args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    )
 }
 
 fn spawn(folder: &TempDir, ports: Ports) -> Process {
@@ -321,7 +351,7 @@ fn command(program: &str, folder: &TempDir, ports: Ports) -> Command {
         .env("HOME", folder.path())
         .env("ERL_EPMD_PORT", ports.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODENAME", format!("tests-{}@localhost", ports.amqp))
+        .env("RABBITMQ_NODENAME", ports.node())
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
         .env("RABBITMQ_CONF_ENV_FILE", path("no-environment"))
         .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))

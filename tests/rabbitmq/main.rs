@@ -7,12 +7,14 @@ mod chaos;
 mod delays;
 mod foreign;
 mod harness;
+mod hosts;
 mod interop;
 mod interruptions;
 mod lost_acks;
 mod poison;
 mod policies;
 mod queue_deleted;
+mod refusals;
 mod retries;
 #[path = "../policies/mod.rs"]
 mod rows;

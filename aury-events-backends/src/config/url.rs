@@ -78,6 +78,22 @@ impl BusUrl {
         &self.text
     }
 
+    /// The same URL with each of its hosts alone, in their order: what a client takes that knows of one host.
+    pub fn for_each_host(&self) -> Vec<Self> {
+        let (scheme, rest) = self.text.split_at(self.scheme_len + "://".len());
+        let Parts { authority, .. } = Parts::of(rest);
+        let (user, hosts) = match authority.rsplit_once('@') {
+            Some((user, hosts)) => (&authority[..=user.len()], hosts),
+            None => ("", authority),
+        };
+        let behind = &rest[authority.len()..];
+        let alone = |host| Self {
+            text: format!("{scheme}{user}{host}{behind}"),
+            scheme_len: self.scheme_len,
+        };
+        hosts.split(',').map(alone).collect()
+    }
+
     pub(super) fn parts(&self) -> Parts<'_> {
         Parts::of(&self.text[self.scheme_len + "://".len()..])
     }
@@ -184,6 +200,23 @@ mod tests {
         let url = BusUrl::parse("REDIS+Unix:///Run/redis.sock?Pass=X").unwrap();
         assert_eq!(url.scheme(), "redis+unix");
         assert_eq!(url.expose(), "redis+unix:///Run/redis.sock?Pass=X");
+    }
+
+    #[test]
+    fn each_host_has_a_url_of_its_own() {
+        let hosts = |text: &str| -> Vec<String> {
+            let urls = BusUrl::parse(text).unwrap().for_each_host();
+            urls.iter().map(|url| url.expose().to_owned()).collect()
+        };
+        assert_eq!(hosts("amqp://localhost"), ["amqp://localhost"]);
+        assert_eq!(
+            hosts("amqp://u:p,w@a:1,[::1]:2,c/v?heartbeat=3"),
+            [
+                "amqp://u:p,w@a:1/v?heartbeat=3",
+                "amqp://u:p,w@[::1]:2/v?heartbeat=3",
+                "amqp://u:p,w@c/v?heartbeat=3"
+            ]
+        );
     }
 
     #[test]

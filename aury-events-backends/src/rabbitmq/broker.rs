@@ -3,7 +3,10 @@
 use std::{
     fmt, io,
     net::{Shutdown, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -46,10 +49,12 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is given to close in order.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Opens connections to the broker of one bus.
-#[derive(Clone)]
+/// Opens connections to the broker of one bus, for one purpose at a time.
 pub(super) struct Broker {
-    uri: AMQPUri,
+    /// One for each host, which are tried in turn.
+    uris: Vec<AMQPUri>,
+    /// Which of them comes next.
+    next: AtomicUsize,
     /// The URL, its password masked.
     address: Arc<str>,
     /// What connections are called in the broker's lists, before their purpose.
@@ -68,25 +73,21 @@ impl Broker {
         let url = config.url.as_ref().ok_or_else(|| {
             BackendError::other("connect to RabbitMQ", "no URL is set, as in `amqp://localhost`")
         })?;
+        let uris = url.for_each_host().iter().map(uri).collect::<Option<Vec<_>>>();
         // What the parser reports may quote the URL, and so its password.
-        let mut uri: AMQPUri = url.expose().parse().map_err(|_: String| {
+        let uris = uris.ok_or_else(|| {
             BackendError::other(
                 format!("use {url} as the URL of RabbitMQ"),
                 "expected `amqp://user:password@host:5672/vhost`, with reserved characters percent-encoded",
             )
         })?;
-        uri.authority.host = host(url).to_owned();
-        if uri.vhost.is_empty() {
-            uri.vhost = "/".to_owned();
-        }
-        uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
-        if uri.scheme == AMQPScheme::AMQPS {
+        if uris[0].scheme == AMQPScheme::AMQPS {
             // An application that has chosen another provider keeps it.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let attempt = config.connect_timeout.min(ATTEMPT);
-        Ok(Self { uri, address: url.to_string().into(), name, attempt })
+        // One host that does not answer leaves time for the others.
+        let attempt = (config.connect_timeout / uris.len() as u32).min(ATTEMPT);
+        Ok(Self { uris, next: AtomicUsize::new(0), address: url.to_string().into(), name, attempt })
     }
 
     /// The URL, its password masked.
@@ -94,8 +95,32 @@ impl Broker {
         &self.address
     }
 
-    /// Opens one connection: one attempt, logged in.
+    /// Opens one connection, logged in: one attempt at each host, beginning behind the one that was reached last.
     pub(super) async fn open(&self, purpose: &str) -> lapin::Result<Connected> {
+        let first = self.next.load(Relaxed);
+        let mut failed: Option<lapin::Error> = None;
+        for index in (first..first + self.uris.len()).map(|index| index % self.uris.len()) {
+            match self.open_at(&self.uris[index], purpose).await {
+                Ok(connected) => {
+                    self.next.store(index + 1, Relaxed);
+                    return Ok(connected);
+                }
+                Err(error) => {
+                    let authority = &self.uris[index].authority;
+                    let (host, port) = (&*authority.host, authority.port);
+                    tracing::debug!(host, port, purpose, %error, "cannot connect to RabbitMQ");
+                    // That we are refused says more than that a host is down.
+                    if failed.as_ref().is_none_or(|failed| !is_refusal(failed)) {
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
+        // There is at least one host.
+        Err(failed.unwrap_or_else(|| io::Error::from(io::ErrorKind::NotFound).into()))
+    }
+
+    async fn open_at(&self, uri: &AMQPUri, purpose: &str) -> lapin::Result<Connected> {
         let socket = SocketSlot::default();
         let (slot, limit) = (socket.clone(), self.attempt);
         // Of its own: heartbeats go on while a handler blocks the application's runtime.
@@ -126,7 +151,7 @@ impl Broker {
         let name = LongString::from(format!("{} ({purpose})", self.name));
         let properties = ConnectionProperties::default().with_connection_name(name);
         let runtime = readable_runtime(handle);
-        let connecting = Connection::connector(self.uri.clone(), runtime, connect, properties);
+        let connecting = Connection::connector(uri.clone(), runtime, connect, properties);
         match timeout(limit, connecting).await {
             Ok(outcome) => Ok(Connected { connection: outcome?, socket }),
             Err(elapsed) => {
@@ -195,6 +220,18 @@ fn no_answer(_: Elapsed, limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
 }
 
+/// What the client library takes as the URL of one host.
+fn uri(url: &BusUrl) -> Option<AMQPUri> {
+    let mut uri: AMQPUri = url.expose().parse().ok()?;
+    uri.authority.host = host(url).to_owned();
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
+    }
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
+    Some(uri)
+}
+
 /// The host of a broker's URL. The client library's own parser takes every IPv6 address for `localhost`.
 fn host(url: &BusUrl) -> &str {
     let (_, rest) = url.expose().split_once("://").unwrap_or_default();
@@ -242,11 +279,11 @@ mod tests {
             ("amqps://u:p@broker/orders", "broker", 5671, "orders"),
             ("amqp://u:p@[::1]:5673/v%2Fh", "::1", 5673, "v/h"),
         ] {
-            let uri = broker(url).unwrap().uri;
+            let uri = broker(url).unwrap().uris[0].clone();
             let AMQPUri { authority, vhost: read, .. } = &uri;
             assert_eq!((&*authority.host, authority.port, &**read), (host, port, vhost), "{url}");
         }
-        let uri = broker("amqp://us%40er:p%2Fw@host?heartbeat=3").unwrap().uri;
+        let uri = broker("amqp://us%40er:p%2Fw@host?heartbeat=3").unwrap().uris[0].clone();
         assert_eq!(uri.authority.userinfo.username, "us@er");
         assert_eq!(uri.authority.userinfo.password, "p/w");
         assert_eq!(uri.query.heartbeat, Some(3));

@@ -171,12 +171,11 @@ impl RabbitMqBackend {
     pub async fn connect(connect: Connect) -> Result<Self, BackendError> {
         let Connect { bus, service, config, .. } = connect;
         let names = Names::new(&config)?;
-        let broker = Broker::new(&config, format!("{service} {bus}"))?;
+        let broker = || Broker::new(&config, format!("{service} {bus}"));
         let deadline = due_after(config.connect_timeout);
-        let publishing =
-            Link::connect(broker.clone(), "publishing", config.connect_timeout).await?;
+        let publishing = Link::connect(broker()?, "publishing", config.connect_timeout).await?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let consuming = Link::connect(broker, "consuming", left).await?;
+        let consuming = Link::connect(broker()?, "consuming", left).await?;
 
         let topology = Arc::new(Topology::new(&config, names.clone()));
         let declare = || async {

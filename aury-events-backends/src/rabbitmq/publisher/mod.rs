@@ -65,6 +65,8 @@ struct Request {
     closures: u8,
     /// Whether what it needs has been declared for it, so that it is not tried for ever.
     was_provided: bool,
+    /// Whether it is sent again since it was not taken.
+    was_refused: bool,
 }
 
 impl Request {
@@ -133,8 +135,13 @@ impl Publisher {
         let (limit, deadline) = (self.limit, due_after(self.limit));
         let link = Arc::clone(&self.link);
         let on_its_way = OnItsWay { reply: answer, name, link, limit, deadline };
-        let request =
-            Request { message: Arc::new(message), reply, closures: 0, was_provided: false };
+        let request = Request {
+            message: Arc::new(message),
+            reply,
+            closures: 0,
+            was_provided: false,
+            was_refused: false,
+        };
         match timeout_at(deadline, self.requests.send(request)).await {
             Ok(Ok(())) => Ok(on_its_way),
             Ok(Err(_)) => Err(BackendError::closed()),

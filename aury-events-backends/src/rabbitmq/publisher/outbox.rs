@@ -10,7 +10,7 @@ use std::{
 use lapin::{Channel, options::ConfirmSelectOptions, types::ShortString};
 use tokio::{
     sync::mpsc,
-    time::{Instant, interval, sleep},
+    time::{Instant, interval, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -37,6 +37,16 @@ const STANDSTILL: Duration = Duration::from_secs(8);
 /// message, before it is held to be that one. It went alone all but the first time.
 const CLOSURES: u8 = 3;
 
+/// How long after a lost connection a refusal may mean that a queue lost its leader with the same node, and takes nothing
+/// until another one is elected. Such a message is sent once more.
+const SHAKEN: Duration = Duration::from_secs(10);
+
+/// How long an election may take.
+const ELECTION: Duration = Duration::from_secs(1);
+
+/// How long a worn channel waits for the broker's last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// How often the refusal of an event is logged.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,6 +70,10 @@ pub(super) struct Outbox {
     refusals: Arc<Refusals>,
     /// Whether the exchange is to be declared with the next channel.
     declares: bool,
+    /// When the connection was lost last.
+    lost_at: Option<Instant>,
+    /// When the channel was replaced last since a message was refused.
+    worn_at: Option<Instant>,
     /// The names of the events that nobody listens to, as far as that has been said.
     unrouted: HashSet<ShortString>,
     /// When the refusals of events were said.
@@ -72,8 +86,22 @@ enum Broken {
     Closed(Closed),
     /// It stands still.
     Standstill,
+    /// It is replaced, since the broker did not take a message by it.
+    Worn(Wear),
     /// The bus has been shut down.
     Shutdown,
+}
+
+/// Why a channel is replaced.
+///
+/// RabbitMQ (seen on 3.10.8) goes on refusing what a channel publishes to a queue that had no leader when the channel
+/// published to it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wear {
+    /// A message was refused.
+    Refused,
+    /// It is sent again, once a leader may have been elected.
+    Again,
 }
 
 impl Outbox {
@@ -94,6 +122,8 @@ impl Outbox {
             again: VecDeque::new(),
             refusals,
             declares: manner.are_events,
+            lost_at: None,
+            worn_at: None,
             unrouted: HashSet::new(),
             refused: HashMap::new(),
         }
@@ -101,6 +131,10 @@ impl Outbox {
 
     fn is_careful(&self) -> bool {
         matches!(self.lane, Lane::Careful)
+    }
+
+    fn is_shaken(&self) -> bool {
+        self.lost_at.is_some_and(|at| at.elapsed() < SHAKEN)
     }
 
     fn window(&self) -> usize {
@@ -142,6 +176,16 @@ impl Outbox {
                     self.link.abandon();
                     self.repeat(lost);
                 }
+                Some(Broken::Worn(wear)) => {
+                    self.repeat(lost);
+                    // In order; it is as good as gone if the broker does not answer.
+                    let closing = channel.close(200, "replaced".into());
+                    let _ = timeout(LAST_ANSWERS, closing).await;
+                    if wear == Wear::Again {
+                        sleep(ELECTION).await;
+                    }
+                    continue;
+                }
                 Some(Broken::Closed(closed)) => {
                     if self.judge(closed, lost) {
                         backoff = Backoff::new();
@@ -177,16 +221,26 @@ impl Outbox {
         let mandatory = self.manner.unroutable != Unroutable::Ignore;
         let mut errors = Vec::new();
         let (mut looks, mut progress) = (interval(STANDSTILL / 4), Instant::now());
+        let mut worn: Option<(Wear, Instant)> = None;
         while errors.is_empty() || !flight.is_over() {
             let is_blocked = self.link.is_blocked();
-            let may_send = errors.is_empty() && !is_blocked && flight.len() < self.window();
+            if let Some((wear, _)) = worn
+                && flight.is_empty()
+            {
+                return (Vec::new(), Some(Broken::Worn(wear)));
+            }
+            let is_sound = errors.is_empty() && worn.is_none();
+            let may_send = is_sound && !is_blocked && flight.len() < self.window();
             tokio::select! {
                 biased;
                 answers = flight.next() => {
                     progress = Instant::now();
                     let Answers { answers, unrouted, errors: more } = answers;
                     for (request, answer) in answers {
-                        self.answer(request, answer);
+                        if let Some(wear) = self.answer(request, answer) {
+                            let (known, until) = worn.unwrap_or((wear, progress + LAST_ANSWERS));
+                            worn = Some((known.max(wear), until));
+                        }
                     }
                     for name in unrouted {
                         self.warn_unrouted(name);
@@ -206,6 +260,10 @@ impl Outbox {
                     if ready.is_err() {
                         return (flight.into_lost(), Some(Broken::Shutdown));
                     }
+                }
+                () = sleep_until(worn.map_or(progress, |(_, until)| until)), if worn.is_some() => {
+                    let wear = worn.map_or(Wear::Refused, |(wear, _)| wear);
+                    return (flight.into_lost(), Some(Broken::Worn(wear)));
                 }
                 _ = looks.tick(), if !flight.is_empty() && !is_blocked => {
                     flight.forget_the_impatient();
@@ -239,8 +297,8 @@ impl Outbox {
         Some(request)
     }
 
-    /// Tells what the broker said of a message.
-    fn answer(&mut self, mut request: Request, answer: Answer) {
+    /// Tells what the broker said of a message. Gives whether the channel is to be replaced.
+    fn answer(&mut self, mut request: Request, answer: Answer) -> Option<Wear> {
         let message = Arc::clone(&request.message);
         match answer {
             Answer::Taken => {
@@ -249,7 +307,20 @@ impl Outbox {
                 }
                 request.answer(Ok(()));
             }
-            Answer::NotTaken => self.refuse(request, not_taken(&message)),
+            Answer::NotTaken if self.is_shaken() && !request.was_refused => {
+                request.was_refused = true;
+                self.again.push_back(request);
+                return Some(Wear::Again);
+            }
+            Answer::NotTaken => {
+                self.refuse(request, not_taken(&message));
+                // Not in a tight loop.
+                let now = Instant::now();
+                if self.worn_at.is_none_or(|at| now > at + ELECTION) {
+                    self.worn_at = Some(now);
+                    return Some(Wear::Refused);
+                }
+            }
             Answer::NoRoute => match &message.needs {
                 // Somebody has deleted its queue, or nobody has declared it yet.
                 Some(needed) if !request.was_provided => {
@@ -260,6 +331,7 @@ impl Outbox {
                 _ => request.answer(Err(no_route(&message))),
             },
         }
+        None
     }
 
     /// Fails a message that the broker has refused.
@@ -299,6 +371,7 @@ impl Outbox {
         match closed {
             Closed::Lost(why) => {
                 tracing::debug!(why, "lost a channel to publish");
+                self.lost_at = Some(Instant::now());
                 self.repeat(lost);
                 false
             }
