@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{ledger::Ledger, subscriber::Subscriber, wait::in_time};
 use crate::{
@@ -25,7 +25,10 @@ pub(super) struct Numbered {
 }
 
 /// An event that is made now.
-pub(super) fn event(name: &EventName, payload: impl Serialize + Send + Sync + 'static) -> Envelope {
+pub(super) fn event(
+    name: &EventName,
+    payload: impl Serialize + DeserializeOwned + Send + Sync + 'static,
+) -> Envelope {
     Envelope::published(name.clone(), 1, SOURCE, None, Payload::Typed(Arc::new(payload)))
 }
 

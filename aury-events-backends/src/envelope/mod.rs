@@ -1,6 +1,7 @@
 //! The envelope: what the framework knows of an event ([`Metadata`]) and the event itself ([`Payload`]).
 
 mod id;
+mod json;
 mod metadata;
 mod name;
 mod payload;

@@ -4,6 +4,8 @@ use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::json::{self, excerpt};
+
 /// An event's data.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -12,17 +14,36 @@ pub enum Payload {
     Typed(Arc<dyn TypedPayload>),
     /// JSON text (RFC 8259), as it came from a broker.
     Json(Arc<[u8]>),
+    /// Bytes that are no JSON, as they came from somebody else than this framework: their content type is in the header
+    /// `datacontenttype`.
+    Binary(Arc<[u8]>),
 }
 
-/// A value that is an event's payload inside the process. Implemented for all that can be serialised.
+/// A value that is an event's payload inside the process. Implemented for all that can be serialised and deserialised.
 pub trait TypedPayload: Any + Send + Sync {
     /// The value as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or none that a subscriber could read as the value: a number that is not finite, or more than
+    /// 127 levels of nesting.
     fn to_json(&self) -> Result<Vec<u8>, EncodeError>;
+
+    /// Proves that the value survives the way through a broker, by writing and reading it.
+    ///
+    /// # Errors
+    ///
+    /// When what comes back is something else.
+    fn prove(&self) -> Result<(), EncodeError>;
 }
 
-impl<T: Serialize + Any + Send + Sync> TypedPayload for T {
+impl<T: Serialize + DeserializeOwned + Any + Send + Sync> TypedPayload for T {
     fn to_json(&self) -> Result<Vec<u8>, EncodeError> {
-        serde_json::to_vec(self).map_err(EncodeError)
+        json::write(self)
+    }
+
+    fn prove(&self) -> Result<(), EncodeError> {
+        json::prove(self)
     }
 }
 
@@ -33,7 +54,7 @@ impl Payload {
         match self {
             Self::Typed(value) => Arc::<dyn Any + Send + Sync>::downcast(Arc::clone(value) as _)
                 .or_else(|_| self.decode_json().map(Arc::new)),
-            Self::Json(_) => self.decode_json().map(Arc::new),
+            Self::Json(_) | Self::Binary(_) => self.decode_json().map(Arc::new),
         }
     }
 
@@ -47,13 +68,30 @@ impl Payload {
         match self {
             Self::Typed(value) => value.to_json().map(Cow::Owned),
             Self::Json(json) => Ok(Cow::Borrowed(json)),
+            Self::Binary(_) => Err(EncodeError::new("it is binary data, which is no JSON")),
+        }
+    }
+
+    /// The bytes, if they are no JSON.
+    pub fn binary(&self) -> Option<&[u8]> {
+        match self {
+            Self::Binary(bytes) => Some(bytes),
+            Self::Typed(_) | Self::Json(_) => None,
+        }
+    }
+
+    /// How much memory it takes at most, in bytes, as far as that is known: of a value in this process, it is not.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Typed(_) => 0,
+            Self::Json(bytes) | Self::Binary(bytes) => bytes.len(),
         }
     }
 }
 
 fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(json)
-        .map_err(|source| DecodeError::Json { source, expected: std::any::type_name::<T>() })
+        .map_err(|error| DecodeError::json(error, std::any::type_name::<T>()))
 }
 
 impl fmt::Debug for Payload {
@@ -62,25 +100,31 @@ impl fmt::Debug for Payload {
         match self {
             Self::Typed(_) => f.write_str("Typed"),
             Self::Json(json) => write!(f, "Json({} bytes)", json.len()),
+            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
         }
     }
 }
 
-/// The event's `Serialize` implementation failed.
+/// An event has no JSON text that a subscriber could read as the same event.
 #[derive(Debug)]
-pub struct EncodeError(serde_json::Error);
+pub struct EncodeError {
+    reason: String,
+}
+
+impl EncodeError {
+    #[cold]
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event could not be serialised to JSON")
+        write!(f, "the event cannot be written as JSON: {}", self.reason)
     }
 }
 
-impl std::error::Error for EncodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for EncodeError {}
 
 /// A payload is not the event that a subscriber expects.
 #[derive(Debug)]
@@ -88,8 +132,8 @@ impl std::error::Error for EncodeError {
 pub enum DecodeError {
     /// The JSON text does not describe the expected type.
     Json {
-        /// What serde found wrong, and where.
-        source: serde_json::Error,
+        /// What serde found wrong, and where: a short and escaped piece of it, since it may quote the text.
+        reason: String,
         /// The type that the subscriber takes.
         expected: &'static str,
     },
@@ -97,10 +141,19 @@ pub enum DecodeError {
     Encode(EncodeError),
 }
 
+impl DecodeError {
+    #[cold]
+    fn json(error: serde_json::Error, expected: &'static str) -> Self {
+        Self::Json { reason: excerpt(&error), expected }
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json { expected, .. } => write!(f, "the payload is not a `{expected}`"),
+            Self::Json { expected, reason } => {
+                write!(f, "the payload is not a `{expected}`: {reason}")
+            }
             Self::Encode(_) => f.write_str("the payload is of another type and has no JSON form"),
         }
     }
@@ -109,7 +162,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Json { source, .. } => Some(source),
+            Self::Json { .. } => None,
             Self::Encode(source) => Some(source),
         }
     }

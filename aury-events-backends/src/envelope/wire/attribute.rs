@@ -92,6 +92,15 @@ impl<'a> AttributeValue<'a> {
         })
     }
 
+    /// How much there is to read, in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::String(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Timestamp(_) => 0,
+        }
+    }
+
     /// The whole number that it is.
     pub(super) fn number<T: FromStr + TryFrom<i64>>(&self) -> Option<T> {
         match self {

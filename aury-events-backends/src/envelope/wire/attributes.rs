@@ -17,7 +17,9 @@ const TIME: &str = "a time such as `2018-04-05T17:31:00Z` (RFC 3339)";
 pub(super) struct Attributes<'a> {
     set: [Option<AttributeValue<'a>>; Attribute::COUNT],
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    max_headers: usize,
+    limits: Limits,
+    /// How many bytes of the message have been read.
+    read: usize,
     /// What the form that is read calls an attribute.
     names: fn(Attribute) -> &'static str,
 }
@@ -25,7 +27,13 @@ pub(super) struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     pub(super) fn new(limits: &Limits, names: fn(Attribute) -> &'static str) -> Self {
         let set = [const { None }; Attribute::COUNT];
-        Self { set, headers: Vec::new(), max_headers: limits.max_headers, names }
+        Self { set, headers: Vec::new(), limits: *limits, read: 0, names }
+    }
+
+    /// Counts what is about to be read, so that it is refused before it is.
+    pub(super) fn count(&mut self, name: &str, value: usize) -> Result<(), WireError> {
+        self.read = self.read.saturating_add(name.len()).saturating_add(value);
+        self.limits.check_raw_metadata(self.read)
     }
 
     /// Sets an attribute, once.
@@ -51,6 +59,7 @@ impl<'a> Attributes<'a> {
         attribute: Attribute,
         json: &'a RawValue,
     ) -> Result<(), WireError> {
+        self.count(attribute.as_str(), json.get().len())?;
         match AttributeValue::from_json(json) {
             Some(value) => self.set(attribute, value),
             None => Err(self.invalid(attribute, "a string, a number or a boolean")),
@@ -66,8 +75,9 @@ impl<'a> Attributes<'a> {
         if matches!(value, AttributeValue::Null) {
             return Ok(());
         }
-        if self.headers.len() >= self.max_headers {
-            return Err(WireError::TooManyHeaders { limit: self.max_headers });
+        let limit = self.limits.max_headers;
+        if self.headers.len() >= limit {
+            return Err(WireError::TooManyHeaders { limit });
         }
         if self.headers.iter().any(|(known, _)| *known == name) {
             return Err(WireError::duplicate(&name));
@@ -85,6 +95,7 @@ impl<'a> Attributes<'a> {
         name: Cow<'a, str>,
         json: &'a RawValue,
     ) -> Result<(), WireError> {
+        self.count(&name, json.get().len())?;
         let value = match AttributeValue::from_json(json) {
             Some(value) => value,
             None if json.get().starts_with('"') => {

@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError,
     attributes::Attributes,
+    data::{self, Data},
     members::{List, Members, set_once},
-    payload,
     sent::{write_extensions, write_id, write_time},
     time,
     writer::ObjectWriter,
@@ -55,13 +55,20 @@ fn name_of(attribute: Attribute) -> &'static str {
 const HEADERS: &str = "headers";
 
 /// Writes an event; `room` is what its metadata will take, about.
-pub(super) fn encode(metadata: &Metadata, data: &[u8], room: usize) -> Result<Vec<u8>, WireError> {
-    let mut writer = ObjectWriter::with_capacity(room + data.len());
+pub(super) fn encode(
+    metadata: &Metadata,
+    data: &Data<'_>,
+    room: usize,
+) -> Result<Vec<u8>, WireError> {
+    let mut writer = ObjectWriter::with_capacity(room);
     write_id(&mut writer, "id", &metadata.id())?;
     writer.plain("event_name", metadata.name().as_str());
     write_time(&mut writer, "timestamp", metadata)?;
     writer.object("metadata", |writer| write_metadata(writer, metadata))?;
-    writer.json("data", data);
+    if let Data::Binary(_) = data {
+        writer.json("data", b"null");
+    }
+    data.write(&mut writer);
     Ok(writer.finish())
 }
 
@@ -88,7 +95,7 @@ pub(super) fn decode(
     limits: &Limits,
 ) -> Result<Envelope, WireError> {
     let mut attributes = Attributes::new(limits, name_of);
-    let (mut data, mut metadata) = (None, None);
+    let (mut json, mut base64, mut metadata) = (None, None, None);
     for (name, value) in members {
         match &*name {
             "id" => attributes.set_json(Attribute::Id, value)?,
@@ -98,16 +105,25 @@ pub(super) fn decode(
                 None => attributes.set_json(Attribute::Time, value)?,
             },
             "metadata" => set_once(&mut metadata, "metadata", value)?,
-            "data" => set_once(&mut data, "data", value)?,
+            "data" => set_once(&mut json, "data", value)?,
+            "data_base64" => set_once(&mut base64, "data_base64", value)?,
             _ => attributes.header_json(name, value)?,
         }
     }
     if let Some(metadata) = metadata.filter(|it| it.get() != "null") {
         read_metadata(&mut attributes, metadata, limits)?;
     }
-    let payload = match data {
-        Some(data) => payload::trusted(data, limits)?,
-        None => payload::none(),
+    let payload = match (json.map(RawValue::get), base64) {
+        // Bytes, as they are written above.
+        (Some("null") | None, Some(base64)) if base64.get().starts_with('"') => {
+            data::binary_in_base64(base64, limits)?
+        }
+        (_, base64) => {
+            if let Some(other) = base64 {
+                attributes.header_json("data_base64".into(), other)?;
+            }
+            json.map_or_else(|| Ok(data::none()), |json| data::trusted(json, limits))?
+        }
     };
     attributes.into_envelope(payload, hint, limits)
 }
@@ -127,6 +143,7 @@ fn read_metadata<'a>(
     if !is_object(metadata) {
         return Err(WireError::invalid("metadata", "an object"));
     }
+    attributes.count("metadata", metadata.get().len())?;
     for (name, value) in Members::read(metadata.get(), limits)?.into_list()? {
         match in_metadata(&name) {
             Some(attribute) => attributes.set_json(attribute, value)?,

@@ -6,7 +6,7 @@
 
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes,
-    cloudevents::settle, payload, text,
+    cloudevents::settle, data, text,
 };
 use crate::envelope::Envelope;
 
@@ -26,6 +26,7 @@ pub(super) fn decode<'a>(
             continue;
         };
         is_event = true;
+        attributes.count(name, value.size())?;
         match Attribute::named(name) {
             // §3.1.1: the message's own content type takes its place.
             Some(Attribute::DataContentType) if hint.content_type.is_some() => {}
@@ -40,11 +41,13 @@ pub(super) fn decode<'a>(
         attributes.set(Attribute::DataContentType, AttributeValue::String(content_type.into()))?;
     }
     let content_type = settle(&mut attributes)?;
-    // Many publishers leave it out; what is no JSON all the same is found when the body is read.
-    if !content_type.as_deref().is_none_or(text::is_json) {
-        return Err(WireError::ContentType);
-    }
-    let payload =
-        if body.is_empty() { payload::none() } else { payload::from_bytes(body, limits)? };
+    let payload = match content_type.as_deref() {
+        _ if body.is_empty() => data::none(),
+        // Many publishers leave it out; what is no JSON all the same is found when the body is read.
+        None => data::from_bytes(body, limits)?,
+        Some(content_type) if text::is_json(content_type) => data::from_bytes(body, limits)?,
+        Some(content_type) if text::is_text(content_type) => data::from_text(body, limits)?,
+        Some(_) => data::from_binary(body, limits)?,
+    };
     attributes.into_envelope(payload, hint, limits).map(Some)
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The content type of a payload is kept in the header `datacontenttype`, if it is another one than `application/json`,
-//! and written from it, if it declares JSON.
+//! and written from it, if it fits the data: JSON, text in a string, or bytes in base64.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -19,8 +19,8 @@ use serde::Deserialize;
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError,
     attributes::Attributes,
+    data::{self, Data},
     members::{List, set_once},
-    payload,
     sent::{write_extensions, write_id, write_time},
     text,
     writer::ObjectWriter,
@@ -34,14 +34,18 @@ const JSON: &str = "application/json";
 const CONTENT_TYPE: &str = Attribute::DataContentType.as_str();
 
 /// Writes an event; `room` is what its attributes will take, about.
-pub(super) fn encode(metadata: &Metadata, data: &[u8], room: usize) -> Result<Vec<u8>, WireError> {
-    let mut writer = ObjectWriter::with_capacity(room + data.len());
+pub(super) fn encode(
+    metadata: &Metadata,
+    data: &Data<'_>,
+    room: usize,
+) -> Result<Vec<u8>, WireError> {
+    let mut writer = ObjectWriter::with_capacity(room);
     writer.plain("specversion", "1.0");
     write_id(&mut writer, "id", &metadata.id())?;
     writer.plain("type", metadata.name().as_str());
     write_time(&mut writer, "time", metadata)?;
-    let content_type = content_type(metadata);
-    writer.string(CONTENT_TYPE, content_type.unwrap_or(JSON));
+    let content_type = content_type(metadata, data);
+    writer.string(CONTENT_TYPE, content_type.unwrap_or(data.usual_type()));
     write_extensions(&mut writer, metadata)?;
 
     let mut key = metadata.key();
@@ -59,15 +63,15 @@ pub(super) fn encode(metadata: &Metadata, data: &[u8], room: usize) -> Result<Ve
     if key.is_some() || !headers.is_empty() {
         writer.string(Attribute::Rest.as_str(), &write_rest(key, &headers));
     }
-    writer.json("data", data);
+    data.write(&mut writer);
     Ok(writer.finish())
 }
 
-/// The content type that an event came with, if it is not the usual one and says that the payload is JSON.
-fn content_type(metadata: &Metadata) -> Option<&str> {
+/// The content type that an event came with, if it is not the usual one and fits the data.
+fn content_type<'a>(metadata: &'a Metadata, data: &Data<'_>) -> Option<&'a str> {
     metadata
         .header(CONTENT_TYPE)
-        .filter(|it| *it != JSON && text::is_json(it) && text::is_attribute_value(it))
+        .filter(|it| *it != JSON && data.may_be(it) && text::is_attribute_value(it))
 }
 
 /// What no attribute can hold.
@@ -91,12 +95,12 @@ pub(super) fn decode(
     limits: &Limits,
 ) -> Result<Envelope, WireError> {
     let mut attributes = Attributes::new(limits, Attribute::as_str);
-    let (mut data, mut data_base64) = (None, None);
+    let (mut json, mut base64) = (None, None);
     for (name, value) in members {
         match &*name {
-            "data" => set_once(&mut data, "data", value)?,
+            "data" => set_once(&mut json, "data", value)?,
             "data_base64" if value.get() == "null" => {}
-            "data_base64" => set_once(&mut data_base64, "data_base64", value)?,
+            "data_base64" => set_once(&mut base64, "data_base64", value)?,
             _ => match Attribute::named(&name) {
                 Some(attribute) => attributes.set_json(attribute, value)?,
                 None => attributes.header_json(name, value)?,
@@ -105,11 +109,15 @@ pub(super) fn decode(
     }
     let content_type = settle(&mut attributes)?;
     let says_json = content_type.as_deref().map(|it| it == JSON || text::is_json(it));
-    let payload = match (data, data_base64) {
-        // JSON format §3.1.2: of `data` it is assumed that it is JSON, of `data_base64` it is not.
-        (Some(data), None) if says_json != Some(false) => payload::trusted(data, limits)?,
-        (None, Some(data)) if says_json == Some(true) => payload::from_base64(data, limits)?,
-        (None, None) => payload::none(),
+    let payload = match (json, base64) {
+        // JSON format §3.1.2: of `data` it is assumed that it is JSON, of `data_base64` it is not. What is declared as
+        // something else is text, in a string.
+        (Some(json), None) if says_json != Some(false) || json.get().starts_with('"') => {
+            data::trusted(json, limits)?
+        }
+        (None, Some(base64)) if says_json == Some(true) => data::json_in_base64(base64, limits)?,
+        (None, Some(base64)) => data::binary_in_base64(base64, limits)?,
+        (None, None) => data::none(),
         (Some(_), Some(_)) => return Err(WireError::duplicate("data")),
         _ => return Err(WireError::ContentType),
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes, aury, binary,
-    cloudevents, members::Members, text,
+    cloudevents, data::Data, members::Members, text,
 };
 use crate::{
     config::{BackendConfig, Format},
@@ -76,9 +76,12 @@ impl Codec {
     pub fn encode(&self, envelope: &Envelope) -> Result<Vec<u8>, WireError> {
         let metadata = envelope.metadata();
         let size = self.limits.check_metadata(metadata)?;
-        let data = envelope.payload().json().map_err(WireError::Payload)?;
+        let data = match envelope.payload() {
+            Payload::Binary(bytes) => Data::Binary(bytes),
+            payload => Data::Json(payload.json().map_err(WireError::Payload)?),
+        };
         self.limits.check_payload(data.len())?;
-        let room = ROOM + metadata.name().as_str().len() + size;
+        let room = ROOM + metadata.name().as_str().len() + size + data.len();
         match self.format {
             Format::CloudEvents => cloudevents::encode(metadata, &data, room),
             Format::Aury => aury::encode(metadata, &data, room),
@@ -96,6 +99,8 @@ impl Codec {
         self.limits.check_message(message.len())?;
         let json = str::from_utf8(message)
             .map_err(|source| WireError::Utf8 { what: "message", source })?;
+        // Some editors and shells put a byte order mark before it (RFC 8259 §8.1 lets a reader ignore it).
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let members = Members::read(json, &self.limits)?;
         if members.is_cloudevent() || hint.content_type.is_some_and(text::is_cloudevent) {
             cloudevents::decode(members.into_list()?, hint, &self.limits)

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt, str::Utf8Error};
 
-use crate::envelope::{EncodeError, InvalidName};
+use crate::envelope::{EncodeError, InvalidName, json::excerpt};
 
 /// How much of a name that came with a message is shown.
 const SHOWN_CHARS: usize = 40;
@@ -26,7 +26,7 @@ pub enum WireError {
         /// What should have been: the message, or the payload in it.
         what: &'static str,
         /// What is wrong, and where.
-        source: serde_json::Error,
+        reason: String,
     },
     /// The message is JSON, but not an object.
     NotAnObject,
@@ -54,7 +54,7 @@ pub enum WireError {
         /// What is wrong with it.
         reason: InvalidName,
     },
-    /// The payload is something else than JSON, or not said to be JSON where that has to be said.
+    /// The payload is said to be something else than JSON, and is neither a string nor in base64.
     ContentType,
     /// Something is larger than the [`Limits`](super::Limits) allow.
     TooLarge {
@@ -75,6 +75,11 @@ pub enum WireError {
 }
 
 impl WireError {
+    #[cold]
+    pub(super) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::Json { what, reason: excerpt(error) }
+    }
+
     #[cold]
     pub(super) fn invalid(attribute: &str, expected: &'static str) -> Self {
         Self::Invalid { attribute: shown(attribute), expected }
@@ -100,7 +105,7 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Utf8 { what, .. } => write!(f, "the {what} is not text in UTF-8"),
-            Self::Json { what, .. } => write!(f, "the {what} is not valid JSON"),
+            Self::Json { what, reason } => write!(f, "the {what} is not valid JSON: {reason}"),
             Self::NotAnObject => f.write_str(
                 "the message is not a JSON object: expected a CloudEvent, an envelope of aury-boot or \
                  the event's data",
@@ -120,8 +125,8 @@ impl fmt::Display for WireError {
                 f.write_str("the channel or routing key is not the name of an event")
             }
             Self::ContentType => f.write_str(
-                "the payload is not declared as JSON: expected a content type such as \
-                 `application/json`",
+                "the data is declared as something else than JSON, so that it is a string or \
+                 `data_base64`; for other data, expected a content type such as `application/json`",
             ),
             Self::TooLarge { what, size, limit } => {
                 write!(f, "the {what} has {size} bytes: at most {limit} are allowed")
@@ -129,7 +134,7 @@ impl fmt::Display for WireError {
             Self::TooManyHeaders { limit } => {
                 write!(f, "the event has too many headers: at most {limit} are allowed")
             }
-            Self::Payload(_) => f.write_str("the payload has no JSON form"),
+            Self::Payload(error) => error.fmt(f),
         }
     }
 }
@@ -138,16 +143,16 @@ impl Error for WireError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Utf8 { source, .. } => Some(source),
-            Self::Json { source, .. } => Some(source),
             Self::Name { reason, .. } => Some(reason),
-            Self::Payload(source) => Some(source),
-            Self::NotAnObject
+            Self::Json { .. }
+            | Self::NotAnObject
             | Self::Missing { .. }
             | Self::Invalid { .. }
             | Self::Duplicate { .. }
             | Self::ContentType
             | Self::TooLarge { .. }
-            | Self::TooManyHeaders { .. } => None,
+            | Self::TooManyHeaders { .. }
+            | Self::Payload(_) => None,
         }
     }
 }

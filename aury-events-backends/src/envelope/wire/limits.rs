@@ -47,6 +47,20 @@ impl Limits {
         check("payload", size, self.max_payload_bytes)
     }
 
+    /// Whether there can be metadata in so many bytes of a message: so that no more than that is ever read.
+    pub(super) fn check_raw_metadata(&self, size: usize) -> Result<(), WireError> {
+        // As above, and what every event has: a time, a trace, its ids.
+        let most = self.max_metadata_bytes.saturating_mul(16).saturating_add(4 * 1024);
+        if size > most {
+            return Err(WireError::TooLarge {
+                what: "metadata",
+                size,
+                limit: self.max_metadata_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// Gives the size of the metadata.
     pub(super) fn check_metadata(&self, metadata: &Metadata) -> Result<usize, WireError> {
         if metadata.headers().count() > self.max_headers {

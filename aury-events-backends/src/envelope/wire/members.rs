@@ -47,7 +47,7 @@ impl<'a> Members<'a> {
         let members = reader.deserialize_map(MembersVisitor { limits });
         members
             .and_then(|members| reader.end().map(|()| members))
-            .map_err(|source| WireError::Json { what: "message", source })
+            .map_err(|error| WireError::json("message", &error))
     }
 
     /// All members of an event.

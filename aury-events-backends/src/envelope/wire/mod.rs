@@ -20,9 +20,15 @@
 //! - What a source may not hold as a URI is percent-encoded. A `traceparent` that is missing or invalid gives a new
 //!   trace (W3C Trace Context §4.3). An attribute that is `null`, or optional and empty, is not set.
 //! - An event without data has the payload `null`.
+//! - Data that is declared as text (`text/*`, XML) is a string of JSON, other data that is no JSON is
+//!   [`Payload::Binary`](super::Payload::Binary); the header `datacontenttype` says what it is.
+//! - A byte order mark before JSON text is skipped.
+//! - The event's name is the one that the message gives, not the one under which it came: that is a hint only. A
+//!   subscriber of one event by name gets what comes under that name.
 //!
 //! Everything else is a [`WireError`], which says what is valid: attributes that are missing, invalid, or there twice;
-//! a `hops` that cannot be counted on, since it is what ends a loop; another `specversion`; a payload that is not JSON;
+//! a `hops` that cannot be counted on, since it is what ends a loop; another `specversion`; a payload that is declared as
+//! JSON and is none;
 //! too much of anything ([`Limits`]). Reading takes linear time and no recursion, and does not panic.
 
 mod attribute;
@@ -31,11 +37,11 @@ mod aury;
 mod binary;
 mod cloudevents;
 mod codec;
+mod data;
 mod error;
 mod hint;
 mod limits;
 mod members;
-mod payload;
 mod sent;
 #[cfg(test)]
 mod tests;

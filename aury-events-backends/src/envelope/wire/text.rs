@@ -51,6 +51,25 @@ pub(super) fn is_json(content_type: &str) -> bool {
     }
 }
 
+/// Whether a content type is one: a type and a subtype (RFC 2045 §5.1), with or without parameters.
+pub(super) fn is_media_type(content_type: &str) -> bool {
+    let is_token = |text: &str| {
+        let is_special = |byte| b"()<>@,;:\\\"/[]?=".contains(&byte);
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !is_special(byte))
+    };
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
+
+/// Whether a content type declares text that is no JSON: `text/*`, or XML.
+pub(super) fn is_text(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type.to_ascii_lowercase();
+    media_type.starts_with("text/")
+        || media_type == "application/xml"
+        || media_type.ends_with("+xml")
+}
+
 /// Whether a content type says that the message is a CloudEvent in structured mode (CloudEvents 1.0 AMQP binding §3).
 pub(super) fn is_cloudevent(content_type: &str) -> bool {
     const PREFIX: &[u8] = b"application/cloudevents";

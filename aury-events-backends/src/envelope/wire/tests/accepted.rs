@@ -295,3 +295,68 @@ fn a_source_that_is_no_uri_is_made_one() {
     let event = decode(r#"{"specversion":"1.0","id":"1","source":"my shöp","type":"a"}"#).unwrap();
     assert_eq!(facts(&event).source, "my%20sh%C3%B6p");
 }
+
+#[test]
+fn data_that_is_no_json_is_kept_as_it_is_and_survives_the_way_on() {
+    let with = |members: &str| {
+        let event =
+            format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a",{members}}}"#);
+        decode(event).unwrap()
+    };
+    let attributes =
+        [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "a")];
+    let binary = |content_type, body| decode_binary(&attributes, content_type, body).unwrap();
+    let bytes = Some(vec![0, 0, 0]);
+    let xml = r#""<much wow=\"xml\"/>""#;
+    for (event, content_type, payload, bytes) in [
+        // CloudEvents 1.0 JSON format §3.2, the first two examples and the last.
+        (
+            with(
+                r#""datacontenttype":"application/vnd.apache.thrift.binary","data_base64":"AAAA""#,
+            ),
+            Some("application/vnd.apache.thrift.binary"),
+            "",
+            bytes.clone(),
+        ),
+        (
+            with(r#""datacontenttype":"application/xml","data":"<much wow=\"xml\"/>""#),
+            Some("application/xml"),
+            xml,
+            None,
+        ),
+        (with(r#""data_base64":"AAAA""#), None, "", bytes.clone()),
+        (
+            with(r#""datacontenttype":"text/plain","data":"hello""#),
+            Some("text/plain"),
+            r#""hello""#,
+            None,
+        ),
+        (binary("text/plain", "hello"), Some("text/plain"), r#""hello""#, None),
+        (binary("application/xml", "<much wow=\"xml\"/>"), Some("application/xml"), xml, None),
+        (binary("application/octet-stream", "\0\0\0"), Some("application/octet-stream"), "", bytes),
+        (binary("text/plain", ""), Some("text/plain"), "null", None),
+    ] {
+        for format in [Format::CloudEvents, Format::Aury] {
+            let codec = codec(format);
+            let sent = codec.encode(&event).unwrap();
+            for event in [&event, &codec.decode(&sent, &Hint::default()).unwrap()] {
+                let facts = facts(event);
+                assert_eq!((&*facts.payload, &facts.binary), (payload, &bytes), "{sent:?}");
+                let declared = facts.headers.get("datacontenttype").map(|it| &**it);
+                // Bytes that said nothing of themselves are declared as bytes.
+                let expected = content_type.or(declared.filter(|_| bytes.is_some()));
+                assert_eq!(declared, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_json_is_skipped() {
+    let event = decode("\u{feff}{\"a\":1}").unwrap();
+    assert_eq!(facts(&event).payload, r#"{"a":1}"#);
+    let attributes =
+        [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "a")];
+    let event = decode_binary(&attributes, "application/json", "\u{feff}{\"a\":1}").unwrap();
+    assert_eq!(facts(&event).payload, r#"{"a":1}"#);
+}

@@ -143,3 +143,41 @@ fn what_cannot_be_written_is_refused_to_the_publisher() {
         }
     }
 }
+
+#[test]
+fn what_is_too_long_is_refused_before_it_is_read() {
+    let long = "é\\n".repeat(4 << 20);
+    for member in ["source", "id", "tenant", "aurymetadata", "traceparent", "time"] {
+        let mut members =
+            vec![("specversion", "1.0"), ("id", "1"), ("source", "/s"), ("type", "a")];
+        members.retain(|(name, _)| *name != member);
+        members.push((member, &*long));
+        let members: Vec<_> =
+            members.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+        let message = format!("{{{}}}", members.join(","));
+        let start = std::time::Instant::now();
+        let error = decode(message).unwrap_err();
+        let took = start.elapsed();
+        assert!(matches!(error, WireError::TooLarge { what: "metadata", .. }), "{member}: {error}");
+        assert!(took < std::time::Duration::from_secs(20), "{member}: {took:?}");
+    }
+    let huge = format!(
+        r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a","data_base64":"{}"}}"#,
+        "A".repeat(12 << 20)
+    );
+    let error = decode(huge).unwrap_err();
+    assert!(matches!(error, WireError::TooLarge { what: "payload", .. }), "{error}");
+}
+
+#[test]
+fn no_error_is_longer_than_a_line() {
+    let event = decode(format!(r#"{{"is_paid":"{}"}}"#, "x".repeat(4 << 20))).unwrap();
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    struct Paid {
+        is_paid: bool,
+    }
+    let error = event.payload().decode::<Paid>().unwrap_err();
+    let text = error.to_string();
+    assert!(text.len() < 600 && text.contains("expected a boolean"), "{} bytes", text.len());
+    assert!(format!("{error:?}").len() < 600);
+}

@@ -32,6 +32,7 @@ struct Facts {
     /// Without their order, which JSON objects do not have.
     headers: BTreeMap<String, String>,
     payload: String,
+    binary: Option<Vec<u8>>,
 }
 
 fn facts(envelope: &Envelope) -> Facts {
@@ -50,7 +51,11 @@ fn facts(envelope: &Envelope) -> Facts {
         hops: metadata.hops(),
         key: metadata.key().map(str::to_owned),
         headers: metadata.headers().map(owned).collect(),
-        payload: String::from_utf8(envelope.payload().json().unwrap().into_owned()).unwrap(),
+        payload: match envelope.payload().json() {
+            Ok(json) => String::from_utf8(json.into_owned()).unwrap(),
+            Err(_) => String::new(),
+        },
+        binary: envelope.payload().binary().map(<[u8]>::to_vec),
     }
 }
 

@@ -31,7 +31,7 @@ fn what_is_not_json() {
         refusal(b"{\"a\":\"\xff\"}"),
         "the message is not text in UTF-8: invalid utf-8 sequence of 1 bytes from index 6"
     );
-    for message in ["1", "[]", "null", r#""{}""#, "x", "\u{feff}{}"] {
+    for message in ["1", "[]", "null", r#""{}""#, "x", "\u{feff}\u{feff}{}"] {
         assert!(refusal(message).starts_with("the message is not a JSON object"), "{message}");
     }
 }
@@ -162,16 +162,8 @@ fn whatever_is_there_twice() {
 
 #[test]
 fn payloads_that_are_not_json() {
-    let undeclared = "the payload is not declared as JSON: expected a content type such as \
-                      `application/json`";
-    for members in [
-        // CloudEvents 1.0 JSON format §3.2, the first two examples and the last.
-        r#""datacontenttype":"application/vnd.apache.thrift.binary","data_base64":"AAAA""#,
-        r#""datacontenttype":"application/xml","data":"<much wow=\"xml\"/>""#,
-        r#""data_base64":"eyAieHl6IjogMTIzIH0=""#,
-    ] {
-        assert_eq!(refusal(with(members)), undeclared);
-    }
+    let undeclared = refusal(with(r#""datacontenttype":"application/xml","data":{"a":1}"#));
+    assert!(undeclared.starts_with("the data is declared as something else than JSON"));
     let base64 = "`data_base64` is not valid: expected text in base64 (RFC 4648 §4)";
     let json = |data| format!(r#""datacontenttype":"application/json","data_base64":{data}"#);
     assert_eq!(refusal(with(&json(r#""... base64 encoded string ...""#))), base64);
@@ -180,8 +172,6 @@ fn payloads_that_are_not_json() {
 
     let attributes =
         [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "a")];
-    let error = decode_binary(&attributes, "application/xml", "<x/>").unwrap_err();
-    assert_eq!(told(&error), undeclared);
     for content_type in ["", "application/json"] {
         let error = decode_binary(&attributes, content_type, "<x/>").unwrap_err();
         let expected = "the payload is not valid JSON: expected value at line 1 column 1";
