@@ -23,3 +23,4 @@ mod streams;
 mod support;
 mod throughput;
 mod tls;
+mod visible;

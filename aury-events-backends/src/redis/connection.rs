@@ -382,7 +382,9 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for AtServer<E> {}
 /// The failure of an attempt to connect: whether repeating it may help.
 pub(crate) fn failed(address: &ConnectionAddr, error: RedisError) -> AttemptError {
     let hint = hint(address, &error);
-    let is_final = is_refusal(&error) || hint.is_some();
+    // A server that is late may be silent, too.
+    let is_passing = error.is_timeout() || error.is_connection_dropped();
+    let is_final = is_refusal(&error) || (hint.is_some() && !is_passing);
     let error = AtServer { at: shown(address), error, hint };
     if is_final { AttemptError::refused(error) } else { AttemptError::transient(error) }
 }
@@ -394,17 +396,22 @@ fn hint(address: &ConnectionAddr, error: &RedisError) -> Option<&'static str> {
         ConnectionAddr::TcpTls { .. } if said.contains("InvalidContentType") => Some(
             "the server does not speak TLS on this port: write `redis://`, or name the port on which it does",
         ),
-        ConnectionAddr::Tcp(..) if is_answer_in_tls(error) => {
-            Some("the server speaks TLS on this port: write `rediss://`")
+        // Redis waits for the end of what it takes for a command.
+        ConnectionAddr::TcpTls { .. } if error.is_timeout() => {
+            Some("if it does not speak TLS on this port, write `redis://`")
+        }
+        // It ends a connection that begins with anything but TLS.
+        ConnectionAddr::Tcp(..) if is_cut_off(error) => {
+            Some("if it speaks TLS on this port, write `rediss://`")
         }
         _ if matches!(error.code(), Some("NOAUTH")) => Some("the URL names no password"),
         _ => None,
     }
 }
 
-/// Whether what came was no RESP.
-fn is_answer_in_tls(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Parse
+/// Whether the server has ended a connection that it had accepted.
+fn is_cut_off(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 fn unusable(address: &ConnectionAddr, why: Unusable) -> AttemptError {

@@ -5,13 +5,13 @@
 //!
 //! - *Connections.* One for commands and one that listens, each supervised: a server that goes away is reconnected to
 //!   for ever, and found again within two seconds of its return. What is published meanwhile waits, up to the publish
-//!   timeout; what others publish meanwhile is lost. A publish whose connection breaks before the answer fails, and is
+//!   timeout; what others publish meanwhile is lost, which is logged. A publish whose connection breaks before the answer fails, and is
 //!   not repeated, since it may have been carried out.
 //! - *Subscriptions.* One at the server for each event name and pattern, shared by the subscribers of this process; a
 //!   message is decoded once.
 //! - *Slow subscribers.* Each has a bounded queue (`QUEUE_CAPACITY`) and loses its oldest event when one too many
 //!   comes. That is counted in [`SubscriptionHealth::dropped`](crate::SubscriptionHealth::dropped) and logged, at most
-//!   once a second.
+//!   once a minute, and when it is over.
 //! - *Retries* wait in this process and take places in the queue. Publishing with a delay is not offered.
 //! - *Dead letters* go to a stream of their subscriber, `{prefix}:dead-letters:{service}/{subscriber}`, messages that are
 //!   no events included; how many of them, and how many bytes, is bounded by settings. One that is replayed goes to all

@@ -118,7 +118,7 @@ impl Queue {
             tracing::warn!(
                 subscriber = %self.subscriber,
                 dropped = count,
-                "the subscriber is too slow: its oldest events are dropped"
+                "the subscriber is too slow: its oldest events are dropped; this is said once a minute"
             );
         }
         true
@@ -127,7 +127,10 @@ impl Queue {
     fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
         if let Some(Entry { envelope, attempt }) = state.next_entry() {
+            let is_free = state.fresh.is_empty();
+            let lag = is_free.then(|| state.lag.caught_up(Instant::now())).flatten();
             drop(state);
+            self.report_caught_up(lag);
             return Poll::Ready(Some(Delivery::new(envelope, attempt, Arc::clone(self) as _, 0)));
         }
         if state.intake != Intake::Open && state.delayed.is_empty() {
@@ -139,6 +142,16 @@ impl Queue {
             alarm.set(due, cx);
         }
         Poll::Pending
+    }
+
+    fn report_caught_up(&self, lag: Option<(Duration, u64)>) {
+        if let Some((time, dropped)) = lag {
+            tracing::info!(
+                subscriber = %self.subscriber,
+                dropped,
+                "the subscriber keeps up again, after {time:?}"
+            );
+        }
     }
 
     /// Takes a delivery back, to be delivered once more.

@@ -1,8 +1,11 @@
 //! The connection that listens: what the server is asked for, and where its messages go.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
 use redis::{PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection};
@@ -18,6 +21,7 @@ use crate::{
     backend::SubscriptionHealth,
     envelope::{Envelope, EventName, Topic},
     in_flight::Tally,
+    kit::lock,
     redis::{
         codec::Codec,
         connection::within,
@@ -25,6 +29,9 @@ use crate::{
         link::{ANSWER, Role},
     },
 };
+
+/// A connection that is there again after so short a time was ended by a server that was there all the time.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How much may wait until it is stored.
 const STORING: usize = 256;
@@ -49,6 +56,8 @@ pub(super) struct Subscriptions {
     to_store: mpsc::Sender<ToStore>,
     /// Counts what is not stored yet.
     storing: Arc<Tally>,
+    /// When the connection was lost, if there is no other one yet.
+    gap: Mutex<Option<Instant>>,
 }
 
 impl Subscriptions {
@@ -70,6 +79,7 @@ impl Subscriptions {
             memo: Mutex::default(),
             to_store,
             storing,
+            gap: Mutex::default(),
         };
         (subscriptions, storable)
     }
@@ -256,6 +266,25 @@ impl Subscriptions {
         }
     }
 
+    /// Says that events were lost between two connections.
+    fn report_gap(&self) {
+        let Some(gap) = lock(&self.gap).take() else { return };
+        let gap = gap.elapsed();
+        if gap > AT_ONCE {
+            tracing::info!(
+                prefix = self.prefix,
+                "what was published on Redis during the last {gap:?} has not reached this process"
+            );
+            return;
+        }
+        // The server was there all the time: it has ended the connection.
+        tracing::warn!(
+            prefix = self.prefix,
+            "Redis ended the connection for subscriptions, and events are lost that were on their way. It does so when a \
+             process reads too slowly: if that is the case, raise client-output-buffer-limit for pubsub"
+        );
+    }
+
     /// Subscribes to what is not confirmed yet.
     async fn subscribe(
         &self,
@@ -355,7 +384,9 @@ impl Role for Subscriptions {
         let Plan { channels, globs, replays } = self.topics().unconfirmed();
         self.subscribe(connection, Kind::Replay, &replays).await?;
         self.subscribe(connection, Kind::Channel, &channels).await?;
-        self.subscribe(connection, Kind::Glob, &globs).await
+        self.subscribe(connection, Kind::Glob, &globs).await?;
+        self.report_gap();
+        Ok(())
     }
 
     fn changed(&self) -> impl Future<Output = ()> + Send {
@@ -363,6 +394,10 @@ impl Role for Subscriptions {
     }
 
     fn lost(&self) {
-        self.topics().forget_confirmations();
+        let topics = self.topics();
+        if topics.queues().any(|(_, is_live)| is_live) {
+            *lock(&self.gap) = Some(Instant::now());
+        }
+        topics.forget_confirmations();
     }
 }
