@@ -10,12 +10,14 @@ mod harness;
 mod hosts;
 mod interop;
 mod interruptions;
+mod leaks;
 mod lost_acks;
 mod poison;
 mod policies;
 mod queue_deleted;
 mod refusals;
 mod retries;
+mod rights;
 #[path = "../policies/mod.rs"]
 mod rows;
 mod startup;

@@ -65,3 +65,44 @@ async fn a_certificate_is_trusted_if_its_authority_is() {
     assert!(output.contains("invalid peer certificate"), "{output}");
     assert!(!output.contains("hunter2"), "{output}");
 }
+
+/// The files are named by the bus, and the server wants a certificate, too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq-server; tests/run installs it"]
+async fn a_private_authority_and_a_certificate_of_ones_own_are_named_by_files() {
+    let folder = tempfile::tempdir().unwrap();
+    make_certificates(folder.path());
+    let path = |file: &str| folder.path().join(file).display().to_string();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = format!(
+        "listeners.ssl.default = 127.0.0.1:{port}\n\
+         ssl_options.cacertfile = {}\n\
+         ssl_options.certfile = {}\n\
+         ssl_options.keyfile = {}\n\
+         ssl_options.verify = verify_peer\n\
+         ssl_options.fail_if_no_peer_cert = true\n",
+        path("ca.crt"),
+        path("server.crt"),
+        path("server.key"),
+    );
+    let server = tokio::task::block_in_place(|| RabbitServer::start_with(&settings));
+    let place = Place::at(format!("amqps://guest:guest@127.0.0.1:{port}/%2f"));
+    let start = async |config| {
+        let started = place.process_as("none", config).start().await;
+        started.map(drop).map_err(|error| WithCauses(&error).to_string())
+    };
+    let trusting =
+        || place.config().connect_timeout(Duration::from_secs(3)).tls_ca_file(path("ca.crt"));
+    let complete = trusting().tls_cert_file(path("server.crt")).tls_key_file(path("server.key"));
+    start(complete).await.unwrap();
+    start(trusting()).await.expect_err("the server wants a certificate");
+    let error = start(trusting().tls_cert_file(path("server.crt"))).await.unwrap_err();
+    assert!(error.contains("tls_key_file"), "{error}");
+    let error = start(place.config().tls_ca_file(path("none.crt"))).await.unwrap_err();
+    assert!(error.contains("none.crt"), "{error}");
+    let plain = Place::at(server.url());
+    let started =
+        plain.process_as("none", plain.config().tls_ca_file(path("ca.crt"))).start().await;
+    let error = WithCauses(&started.unwrap_err()).to_string();
+    assert!(error.contains("amqps://"), "{error}");
+}

@@ -14,7 +14,7 @@ use async_rs::TokioRuntime;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, ErrorKind,
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
-    tcp::TLSConfig,
+    tcp::OwnedTLSConfig,
     types::LongString,
     uri::{AMQPScheme, AMQPUri},
 };
@@ -24,7 +24,10 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::readable::{Readable, ReadableRuntime, readable_runtime};
+use super::{
+    readable::{Readable, ReadableRuntime, readable_runtime},
+    tls::certificates,
+};
 use crate::{
     config::{BackendConfig, BusUrl},
     error::BackendError,
@@ -53,6 +56,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Broker {
     /// One for each host, which are tried in turn.
     uris: Vec<AMQPUri>,
+    tls: OwnedTLSConfig,
     /// Which of them comes next.
     next: AtomicUsize,
     /// The URL, its password masked.
@@ -81,13 +85,22 @@ impl Broker {
                 "expected `amqp://user:password@host:5672/vhost`, with reserved characters percent-encoded",
             )
         })?;
-        if uris[0].scheme == AMQPScheme::AMQPS {
+        let is_encrypted = uris[0].scheme == AMQPScheme::AMQPS;
+        let tls = certificates(config, is_encrypted)?;
+        if is_encrypted {
             // An application that has chosen another provider keeps it.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         // One host that does not answer leaves time for the others.
         let attempt = (config.connect_timeout / uris.len() as u32).min(ATTEMPT);
-        Ok(Self { uris, next: AtomicUsize::new(0), address: url.to_string().into(), name, attempt })
+        Ok(Self {
+            uris,
+            tls,
+            next: AtomicUsize::new(0),
+            address: url.to_string().into(),
+            name,
+            attempt,
+        })
     }
 
     /// The URL, its password masked.
@@ -123,11 +136,12 @@ impl Broker {
     async fn open_at(&self, uri: &AMQPUri, purpose: &str) -> lapin::Result<Connected> {
         let socket = SocketSlot::default();
         let (slot, limit) = (socket.clone(), self.attempt);
+        let tls = self.tls.clone();
         // Of its own: heartbeats go on while a handler blocks the application's runtime.
         let handle = background()?;
         let sockets = TokioRuntime::tokio_with_handle(handle.clone());
         let connect = move |uri: AMQPUri, _: ReadableRuntime| {
-            let (slot, sockets) = (slot.clone(), sockets.clone());
+            let (slot, sockets, tls) = (slot.clone(), sockets.clone(), tls.clone());
             async move {
                 let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
                 let opening = async {
@@ -140,7 +154,7 @@ impl Broker {
                     }
                     match uri.scheme {
                         AMQPScheme::AMQP => Ok(stream),
-                        AMQPScheme::AMQPS => stream.into_tls(host, TLSConfig::default()).await,
+                        AMQPScheme::AMQPS => stream.into_tls(host, tls.as_ref()).await,
                     }
                 };
                 let opened: io::Result<_> =

@@ -59,6 +59,7 @@ mod subscription;
 mod subscriptions;
 mod suspects;
 mod taking_in;
+mod tls;
 mod topology;
 
 use std::{
