@@ -1,25 +1,30 @@
 //! RabbitMQ, with servers of the tests' own:
 //! `cargo test -p aury-events-tests --features rabbitmq --test rabbitmq -- --ignored`.
 
+mod blocked_runtime;
 #[path = "../brokers/mod.rs"]
 mod brokers;
 mod chaos;
 mod delays;
 mod foreign;
+mod former_bindings;
 mod harness;
 mod hosts;
 mod interop;
 mod interruptions;
 mod leaks;
+mod long_waits;
 mod lost_acks;
 mod poison;
 mod policies;
+mod questions;
 mod queue_deleted;
 mod refusals;
 mod retries;
 mod rights;
 #[path = "../policies/mod.rs"]
 mod rows;
+mod settlements;
 mod startup;
 mod support;
 mod throughput;

@@ -8,17 +8,22 @@ mod delayed;
 #[cfg(feature = "wire")]
 mod link;
 mod log_throttle;
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+mod pulse;
 mod retry;
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod stage;
 mod sync;
 mod tasks;
 
-#[cfg(any(feature = "redis", feature = "rabbitmq"))]
-pub use self::background::background;
 pub(crate) use self::delayed::{Alarm, Delayed, due_after};
 #[cfg(feature = "wire")]
 pub use self::link::{Connector, Link, Pause};
+#[cfg(any(feature = "redis", feature = "rabbitmq"))]
+pub use self::{
+    background::background,
+    pulse::{Watcher, pulse},
+};
 pub use self::{
     backoff::{Backoff, jittered},
     deadline::Deadline,

@@ -2,10 +2,13 @@
 //!
 //! A queue can only be read by taking messages from it. A reader takes what was there when it was opened, page by page,
 //! and holds it until it ends: meanwhile no other reader sees it. What was not replayed or purged goes back then.
+//!
+//! Questions have a connection of their own, so that they disturb nobody, and each is answered within the publish
+//! timeout. A page is bounded in letters and in bytes; of earlier pages no bodies are kept.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -16,11 +19,11 @@ use lapin::{
     protocol::AMQPSoftError,
     types::FieldTable,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    broker::{Broker, Connected},
     declare::soft_error,
-    link::Link,
     message::{self, DeadLetterHeaders, Message, Messages},
     names::{Names, Queues},
     publisher::Publisher,
@@ -30,11 +33,15 @@ use crate::{
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     envelope::{Envelope, EventName, Metadata, Payload},
     error::BackendError,
+    kit::lock,
     maybe_ready::BoxFuture,
 };
 
 /// How many letters are read at a time.
 const PAGE: usize = 256;
+
+/// How many bytes of them, unless a single one is larger.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long letters that are given back may take to be there again.
 const RETURN: Duration = Duration::from_millis(500);
@@ -47,7 +54,11 @@ pub(super) struct DeadLetters {
     pub(super) service: Arc<str>,
     pub(super) names: Names,
     pub(super) messages: Messages,
-    pub(super) link: Arc<Link>,
+    pub(super) broker: Broker,
+    /// The connection for questions, as long as there are any.
+    pub(super) connection: Mutex<Weak<Connected>>,
+    /// How long an answer may take.
+    pub(super) limit: Duration,
     pub(super) moves: Publisher,
     pub(super) subscriptions: Arc<Subscriptions>,
 }
@@ -65,17 +76,49 @@ impl DeadLetters {
         Ok(Box::new(Reader { letters: Arc::clone(self), queues, open: None }))
     }
 
+    /// The connection for questions, made anew if there is none.
+    async fn connect(&self) -> Result<Arc<Connected>, BackendError> {
+        let known = lock(&self.connection).upgrade();
+        if let Some(known) = known.filter(|known| known.connection.status().connected()) {
+            return Ok(known);
+        }
+        let opened = self.broker.open("questions").await;
+        let opened = Arc::new(opened.map_err(|error| {
+            let address = self.broker.address();
+            BackendError::not_connected(
+                format!("connect to RabbitMQ at {address}"),
+                Some(error.into()),
+            )
+        })?);
+        *lock(&self.connection) = Arc::downgrade(&opened);
+        Ok(opened)
+    }
+
+    /// Waits for an answer, no longer than it may take.
+    async fn in_time<T>(
+        &self,
+        operation: &str,
+        asking: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let answer = timeout(self.limit, asking).await;
+        answer.unwrap_or_else(|_| Err(BackendError::timed_out(operation, self.limit)))
+    }
+
     /// Opens a queue of dead letters. `None` if there is none.
     async fn open(&self, queues: &Queues) -> Result<Option<Open>, BackendError> {
         let operation = || format!("read the dead letters in {}", queues.dead);
-        let channel = self.link.channel().await?;
+        let connection = self.connect().await?;
+        let opened = connection.connection.create_channel().await;
+        let channel = opened.map_err(|error| BackendError::other(operation(), error))?;
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let declared =
             channel.queue_declare(queues.dead.clone(), passive, FieldTable::default()).await;
         match declared {
             Ok(queue) => {
                 let left = queue.message_count() as usize;
-                let held = Held { channel, queues: queues.clone(), messages: Mutex::default() };
+                let queues = queues.clone();
+                let held =
+                    Held { channel, queues, letters: Mutex::default(), _connection: connection };
                 Ok(Some(Open { held: Arc::new(held), left }))
             }
             Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => Ok(None),
@@ -125,12 +168,36 @@ struct Held {
     channel: Channel,
     queues: Queues,
     /// By their tokens.
-    messages: Mutex<HashMap<Arc<str>, Delivery>>,
+    letters: Mutex<HashMap<Arc<str>, Taken>>,
+    _connection: Arc<Connected>,
+}
+
+/// A letter that was taken from its queue.
+struct Taken {
+    tag: u64,
+    /// `None` when it would be too much to keep.
+    message: Option<Box<Delivery>>,
 }
 
 impl Held {
-    fn messages(&self) -> MutexGuard<'_, HashMap<Arc<str>, Delivery>> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn letters(&self) -> MutexGuard<'_, HashMap<Arc<str>, Taken>> {
+        lock(&self.letters)
+    }
+
+    fn keep(&self, token: Arc<str>, message: Delivery) {
+        let taken = Taken { tag: message.delivery_tag, message: Some(Box::new(message)) };
+        self.letters().insert(token, taken);
+    }
+
+    /// Keeps no bodies any more.
+    fn forget_bodies(&self) {
+        self.letters().values_mut().for_each(|taken| taken.message = None);
+    }
+
+    async fn return_one(&self, tag: u64) -> Result<(), BackendError> {
+        let options = BasicNackOptions { multiple: false, requeue: true };
+        let returned = self.channel.basic_nack(tag, options).await;
+        returned.map_err(|error| BackendError::other("return a dead letter", error))
     }
 
     async fn get(&self) -> Result<Option<Delivery>, BackendError> {
@@ -153,11 +220,9 @@ impl Held {
 
     /// Gives back what was not removed, and waits until it is there again.
     async fn give_back(&self) -> Result<(), BackendError> {
-        let left: Vec<_> = self.messages().drain().map(|(_, it)| it.delivery_tag).collect();
+        let left: Vec<_> = self.letters().drain().map(|(_, taken)| taken.tag).collect();
         for tag in &left {
-            let options = BasicNackOptions { multiple: false, requeue: true };
-            let returned = self.channel.basic_nack(*tag, options).await;
-            returned.map_err(|error| BackendError::other("return dead letters", error))?;
+            self.return_one(*tag).await?;
         }
         // A quorum queue takes them back in its own time. Somebody else may take them meanwhile.
         let deadline = Instant::now() + RETURN;
@@ -198,13 +263,15 @@ impl Reader {
                     continue;
                 }
             };
-            let mut page = Vec::new();
-            while page.len() < PAGE && open.left > 0 {
+            open.held.forget_bodies();
+            let (mut page, mut bytes) = (Vec::new(), 0);
+            while page.len() < PAGE && bytes < PAGE_BYTES && open.left > 0 {
                 open.left -= 1;
                 let Some(message) = open.held.get().await? else {
                     open.left = 0;
                     break;
                 };
+                bytes += message.data.len();
                 let token: Arc<str> = message::token(&message).into();
                 let store = Store {
                     letters: Arc::clone(&self.letters),
@@ -213,7 +280,7 @@ impl Reader {
                 };
                 let letter = self.letters.letter(subscriber, &message);
                 page.push(letter.kept_as(Arc::clone(&token), Arc::new(store)));
-                open.held.messages().insert(token, message);
+                open.held.keep(token, message);
             }
             if !page.is_empty() {
                 return Ok(page);
@@ -226,7 +293,15 @@ impl Reader {
 
 impl DeadLetterReader for Reader {
     fn next_page(&mut self) -> BoxFuture<'_, Result<Vec<DeadLetter>, BackendError>> {
-        Box::pin(self.read())
+        Box::pin(async {
+            let letters = Arc::clone(&self.letters);
+            let page = letters.in_time("read dead letters", self.read()).await;
+            if page.is_err() {
+                // What was taken goes back with its channel.
+                self.open = None;
+            }
+            page
+        })
     }
 }
 
@@ -241,7 +316,7 @@ struct Store {
 /// A letter that was found again.
 struct Found {
     held: Arc<Held>,
-    message: Delivery,
+    message: Box<Delivery>,
     /// Whether its reader is still at it, which gives the others back in the end.
     is_being_read: bool,
 }
@@ -249,9 +324,14 @@ struct Found {
 impl Store {
     async fn find(self, token: &str) -> Result<Option<Found>, BackendError> {
         if let Some(held) = self.held.upgrade() {
-            let message = held.messages().remove(token);
-            if let Some(message) = message {
-                return Ok(Some(Found { held, message, is_being_read: true }));
+            let taken = held.letters().remove(token);
+            match taken {
+                Some(Taken { message: Some(message), .. }) => {
+                    return Ok(Some(Found { held, message, is_being_read: true }));
+                }
+                // Of an earlier page: it is read once more.
+                Some(Taken { tag, message: None }) => held.return_one(tag).await?,
+                None => {}
             }
         }
         let opened = self.letters.open(&self.queues).await?;
@@ -260,9 +340,11 @@ impl Store {
         while let Some(message) = held.get().await? {
             let its_token = message::token(&message);
             if its_token == token {
+                let message = Box::new(message);
                 return Ok(Some(Found { held, message, is_being_read: false }));
             }
-            held.messages().insert(its_token.into(), message);
+            let taken = Taken { tag: message.delivery_tag, message: None };
+            held.letters().insert(its_token.into(), taken);
         }
         held.give_back().await?;
         Ok(None)
@@ -294,17 +376,25 @@ impl Found {
     }
 
     async fn leave(self, token: &str) -> Result<(), BackendError> {
-        self.held.messages().insert(token.into(), self.message);
+        self.held.keep(token.into(), *self.message);
         if self.is_being_read { Ok(()) } else { self.held.give_back().await }
     }
 }
 
 impl DeadLetterStore for Store {
     fn replay(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
-        Box::pin(self.clone().replay(letter.clone()))
+        let (store, letter) = (self.clone(), letter.clone());
+        Box::pin(async {
+            let letters = Arc::clone(&store.letters);
+            letters.in_time("replay a dead letter", store.replay(letter)).await
+        })
     }
 
     fn purge(&self, letter: &DeadLetter) -> BoxFuture<'static, Result<bool, BackendError>> {
-        Box::pin(self.clone().purge(letter.clone()))
+        let (store, letter) = (self.clone(), letter.clone());
+        Box::pin(async {
+            let letters = Arc::clone(&store.letters);
+            letters.in_time("purge a dead letter", store.purge(letter)).await
+        })
     }
 }

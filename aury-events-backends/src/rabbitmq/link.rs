@@ -16,7 +16,7 @@ use tokio::{
 use super::broker::{Broker, Connected, is_refusal};
 use crate::{
     error::BackendError,
-    kit::{Backoff, due_after},
+    kit::{Backoff, background, due_after},
 };
 
 /// How often a connection is looked at, beside what it tells by itself.
@@ -193,6 +193,13 @@ impl Link {
         }
     }
 
+    /// Ends the connection at once, if there is one: the broker gives what it held to others.
+    pub(super) fn cut(&self) {
+        if let Some(up) = self.up() {
+            up.connected.cut();
+        }
+    }
+
     /// Lets go of the connection for good; whoever waits for it is told.
     pub(super) async fn close(&self) {
         let mut last = State::Closed;
@@ -282,13 +289,16 @@ impl Link {
     }
 }
 
-/// Ends the connection at once when nobody looks after it any more: others are given what it held then.
+/// Closes the connection when nobody looks after it any more: what was settled is still told, and others are given what
+/// it held.
 struct Abandoned<'a>(&'a Link);
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if let Some(up) = self.0.up() {
-            up.connected.cut();
+        let Some(up) = self.0.up() else { return };
+        match background() {
+            Ok(background) => drop(background.spawn(async move { up.connected.close().await })),
+            Err(_) => up.connected.cut(),
         }
     }
 }

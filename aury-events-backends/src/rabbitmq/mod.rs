@@ -61,6 +61,7 @@ mod suspects;
 mod taking_in;
 mod tls;
 mod topology;
+mod watch;
 
 use std::{
     collections::VecDeque,
@@ -87,12 +88,13 @@ use self::{
     mover::Mover,
     names::Names,
     publisher::{Manner, OnItsWay, Publisher},
-    settings::{EXCHANGE_NAME, EXCHANGE_TYPE, PREFETCH, QUEUE_TYPE},
+    settings::{EXCHANGE_NAME, EXCHANGE_TYPE, MAX_BLOCKED, PREFETCH, QUEUE_TYPE},
     subscription::Subscription,
     subscriptions::Subscriptions,
     suspects::Suspects,
     taking_in::TakingIn,
     topology::Topology,
+    watch::Watch,
 };
 use crate::{
     backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
@@ -102,7 +104,7 @@ use crate::{
     envelope::Topic,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Backoff, Stage, due_after},
+    kit::{Backoff, Stage, due_after, pulse},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -111,7 +113,7 @@ use crate::{
 register_backend!(
     BackendFactory::new("rabbitmq", CAPABILITIES, connect)
         .url(&["amqp", "amqps"], "amqp://localhost:5672")
-        .settings(&[&EXCHANGE_NAME, &EXCHANGE_TYPE, &QUEUE_TYPE, &PREFETCH])
+        .settings(&[&EXCHANGE_NAME, &EXCHANGE_TYPE, &QUEUE_TYPE, &PREFETCH, &MAX_BLOCKED])
 );
 
 const CAPABILITIES: Capabilities =
@@ -196,7 +198,9 @@ impl RabbitMqBackend {
             service: Arc::clone(&service),
             names,
             messages: messages.clone(),
-            link: Arc::clone(&publishing),
+            broker: broker()?,
+            connection: Mutex::default(),
+            limit: config.publish_timeout,
             moves: moves.clone(),
             subscriptions: Arc::clone(&subscriptions),
         });
@@ -214,6 +218,15 @@ impl RabbitMqBackend {
             problem: forwarding.clone(),
         };
         tasks.lasting.spawn(forwarder.run());
+        let watcher = Arc::new(Watch {
+            bus: Arc::clone(&bus),
+            subscriptions: Arc::clone(&subscriptions),
+            consuming: Arc::clone(&consuming),
+        });
+        let beating = pulse(config.get(&MAX_BLOCKED), watcher);
+        let beating = beating
+            .map_err(|error| BackendError::other("watch the application's runtime", error))?;
+        tasks.lasting.spawn(beating);
         Ok(Self {
             bus,
             config,

@@ -1,5 +1,7 @@
 //! The settings of RabbitMQ.
 
+use std::time::Duration;
+
 pub use crate::config::PREFETCH;
 use crate::config::{ExchangeType, QueueType, Setting, read};
 
@@ -29,4 +31,13 @@ pub static QUEUE_TYPE: Setting<QueueType> = Setting::new(
     "Which kind of queue holds what is not handled yet: `quorum`, `classic`",
     "quorum",
     read::choice,
+);
+
+/// For how long handlers may block the application's runtime before the process gives up what it holds, so that another
+/// one handles it.
+pub static MAX_BLOCKED: Setting<Duration> = Setting::new(
+    "MAX_BLOCKED",
+    "For how long handlers may block the runtime before the process gives up what it holds",
+    "5m",
+    read::duration,
 );

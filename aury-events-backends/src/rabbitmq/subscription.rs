@@ -99,7 +99,12 @@ impl Subscription {
     /// Declares the queues and begins to consume: what is published when this is done reaches the subscriber.
     pub(super) async fn establish(&self) -> Result<Live, DeclareError> {
         self.link.unblocked().await?;
-        answered("begin to consume", self.begin()).await
+        let queue = &self.mover.queues.queue;
+        let operation = format!(
+            "consume from the queue {queue}, which no node may be serving: see `rabbitmqctl list_queues name state \
+             leader online`, start its nodes again, or delete it"
+        );
+        answered(&operation, self.begin()).await
     }
 
     async fn begin(&self) -> Result<Live, DeclareError> {

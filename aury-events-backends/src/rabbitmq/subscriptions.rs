@@ -37,6 +37,13 @@ impl Subscriptions {
         its_own.find_map(|inbox| inbox.own_queue())
     }
 
+    /// The subscribers whose handlers have something in hand.
+    pub(super) fn busy(&self) -> Vec<String> {
+        let inboxes = self.inboxes();
+        let busy = inboxes.iter().filter(|inbox| inbox.is_busy());
+        busy.map(|inbox| inbox.subscriber.to_string()).collect()
+    }
+
     pub(super) fn health(&self) -> Vec<SubscriptionHealth> {
         let inboxes = self.inboxes().clone();
         let open = inboxes.iter().filter(|inbox| inbox.intake() == Intake::Open);

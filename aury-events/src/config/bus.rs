@@ -113,6 +113,12 @@ impl BusConfig {
         self.set("QUEUE_TYPE", queue_type)
     }
 
+    /// For how long handlers may block the application's runtime before the process gives up what it holds, so that
+    /// another one handles it (rabbitmq). Default: 5 minutes.
+    pub fn max_blocked(self, limit: Duration) -> Self {
+        self.set("MAX_BLOCKED", read::duration_text(limit))
+    }
+
     /// What happens when an event is published that no queue is bound for (rabbitmq). Default: it is logged, once for
     /// each event name.
     pub fn unroutable(self, unroutable: Unroutable) -> Self {

@@ -506,6 +506,12 @@ impl Inbox {
         Some(session.queue.clone())
     }
 
+    /// Whether a handler has a delivery.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.state();
+        state.handed_out + state.suspects_out > 0
+    }
+
     /// Whether there is nothing left to do for it, nor to be told of it: it was to end.
     pub(super) fn has_ended(&self) -> bool {
         self.intake() > Intake::Open && self.tally.count() == 0
