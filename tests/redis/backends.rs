@@ -50,14 +50,7 @@ impl Server {
         service: &str,
         configure: impl FnOnce(&mut BackendConfig),
     ) -> Result<Arc<StreamsBackend>, BackendError> {
-        let mut config = BackendConfig::default();
-        config.url = Some(self.0.url().parse().expect("a URL"));
-        config.publish_timeout = DEADLINE;
-        configure(&mut config);
-        let mut timing = Timing::default();
-        (timing.min_idle, timing.trim_every) = (MIN_IDLE, Duration::from_millis(300));
-        let connect = Connect::new("default", service, "/shop", config);
-        StreamsBackend::connect(connect, timing).await.map(Arc::new)
+        connect(&self.0.url(), service, MIN_IDLE, configure).await
     }
 
     /// Asks the server itself.
@@ -80,6 +73,23 @@ impl Server {
     pub(crate) async fn consumers(&self) -> usize {
         self.ask::<Vec<Value>>("XINFO CONSUMERS events:order shop/mail").await.len()
     }
+}
+
+/// What a process of a service has.
+pub(crate) async fn connect(
+    url: &str,
+    service: &str,
+    min_idle: Duration,
+    configure: impl FnOnce(&mut BackendConfig),
+) -> Result<Arc<StreamsBackend>, BackendError> {
+    let mut config = BackendConfig::default();
+    config.url = Some(url.parse().expect("a URL"));
+    config.publish_timeout = DEADLINE;
+    configure(&mut config);
+    let mut timing = Timing::default();
+    (timing.min_idle, timing.trim_every) = (min_idle, Duration::from_millis(300));
+    let connect = Connect::new("default", service, "/shop", config);
+    StreamsBackend::connect(connect, timing).await.map(Arc::new)
 }
 
 /// The dead letters of `mail`.
@@ -108,7 +118,7 @@ pub(crate) fn event(name: &'static str, number: u64) -> Outgoing {
 pub(crate) async fn publish(
     backend: &StreamsBackend,
     name: &'static str,
-    numbers: std::ops::Range<u64>,
+    numbers: impl Iterator<Item = u64> + Send,
 ) {
     let mut events = numbers.map(|number| event(name, number));
     for result in backend.publish_all(&mut events).await {

@@ -58,7 +58,7 @@ async fn what_a_dead_process_held_is_handled_by_another_once() {
         }
     }
     assert_eq!(attempts.len(), 10);
-    assert_eq!(attempts[&0], 2);
+    assert!(attempts.values().all(|attempt| *attempt == 1), "that it died counts as no attempt");
     assert!(next_within(&mut other, MIN_IDLE * 2).await.is_none());
     eventually("the dead consumer is removed", async || server.consumers().await == 1).await;
     two.close().await.unwrap();
@@ -122,7 +122,7 @@ async fn a_process_that_shuts_down_leaves_its_entries_at_once() {
         attempts.insert(ack(delivery).await, attempt);
     }
     assert!(left.elapsed() < MIN_IDLE, "took {:?}", left.elapsed());
-    assert_eq!(attempts, HashMap::from([(0, 2), (1, 1), (2, 1), (3, 1), (4, 1)]));
+    assert!(attempts.values().all(|attempt| *attempt == 1), "that it ended counts as no attempt");
     two.close().await.unwrap();
 }
 

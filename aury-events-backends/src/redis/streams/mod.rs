@@ -57,7 +57,7 @@ use uuid::Uuid;
 
 use self::{
     caretaker::Caretaker,
-    inbox::{Inbox, Intake, StreamConsumer},
+    inbox::{Inbox, Intake, Limits, StreamConsumer},
     publisher::{Chunk, Publisher},
     replay::ByStream,
     server::{Group, Keys, Server, persist},
@@ -79,7 +79,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
-    kit::Stage,
+    kit::{LogThrottle, Stage},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX, PREFETCH},
     register_backend,
@@ -172,6 +172,8 @@ impl StreamsBackend {
             dead_letters,
             codec,
             min_idle: timing.min_idle,
+            max_interruptions: config.max_interruptions,
+            is_refusal_said: LogThrottle::new(),
         });
         let publisher = Arc::new(Publisher::new(Arc::clone(&shared), config.publish_timeout));
         let subscriptions = Arc::<RwLock<Vec<Arc<Subscription>>>>::default();
@@ -231,7 +233,8 @@ impl StreamsBackend {
             self.config.prefetch_for(spec.concurrency) as usize
         };
         let name = group_name(&spec.service, &spec.subscriber);
-        let inbox = Inbox::new(spec.subscriber, capacity, !spec.broadcast, self.in_flight.tally());
+        let limits = Limits { prefetch: capacity, bytes: self.config.queue_bytes };
+        let inbox = Inbox::new(spec.subscriber, limits, !spec.broadcast, self.in_flight.tally());
         let inbox = Arc::new(inbox);
         let settler =
             |group| Settler { shared: Arc::clone(shared), inbox: Arc::clone(&inbox), group };

@@ -8,12 +8,13 @@ use super::{
         connection::RedisClient,
         dead_letters::{DeadLetters, Undecodable},
     },
-    inbox::{Inbox, Kept, Place},
+    inbox::{Arrival, DeliveryCount, Inbox, Kept, Place},
     server::{Entry, Keys, Server, Stream},
 };
 use crate::{
     envelope::{Envelope, EventName},
     error::WithCauses,
+    kit::LogThrottle,
 };
 
 /// What all parts of one bus share.
@@ -27,6 +28,10 @@ pub(super) struct Shared {
     pub(super) dead_letters: DeadLetters,
     /// How long a consumer may give no sign of life until others take over what it holds.
     pub(super) min_idle: Duration,
+    /// How many processes may die over one delivery until it is a dead letter.
+    pub(super) max_interruptions: u32,
+    /// When a refused settlement is to be said, by the kind of refusal.
+    pub(super) is_refusal_said: LogThrottle<String>,
 }
 
 impl Shared {
@@ -35,15 +40,16 @@ impl Shared {
         self.min_idle / 4
     }
 
-    /// Takes in what the server has delivered for the `count`th time. What is no event becomes a dead letter. Gives
-    /// whether the subscriber has it now.
+    /// Takes in what the server has delivered, as often as `count` says; `is_suspect` if the process has died that it was
+    /// delivered to before. What is no event becomes a dead letter. Gives whether the subscriber has it now.
     pub(super) fn receive(
         &self,
         inbox: &Arc<Inbox>,
         number: usize,
         stream: &Stream,
         mut entry: Entry,
-        count: u32,
+        count: DeliveryCount,
+        is_suspect: bool,
     ) -> bool {
         let place = Place { stream: number, id: entry.id };
         if inbox.holds(place) {
@@ -55,8 +61,11 @@ impl Shared {
         // In an event's own stream, anybody may have written a number.
         let first_attempt = if stream.event.is_none() { entry.attempt() } else { 1 };
         let raw = entry.event().unwrap_or_default();
+        let bytes = raw.len();
         match self.decode(&raw, stream.event.as_ref()) {
-            Ok(envelope) => inbox.take_in(place, envelope, first_attempt, count),
+            Ok(envelope) => {
+                inbox.take_in(Arrival { place, envelope, first_attempt, count, is_suspect, bytes })
+            }
             Err(reason) => {
                 tracing::warn!(
                     bus = &*self.bus,

@@ -1,7 +1,13 @@
 //! What one subscriber holds: the deliveries between the server and its handlers.
 
+mod consumer;
+mod count;
+mod intake;
+mod orders;
+mod state;
+mod suspects;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
 };
@@ -11,17 +17,14 @@ use tokio::{
     time::Instant,
 };
 
-mod consumer;
-mod intake;
-mod orders;
-
-use self::orders::Orders;
-pub(crate) use self::{
+use self::state::{Choice, Held, Phase, State, Waiting};
+pub(super) use self::{
     consumer::StreamConsumer,
+    count::DeliveryCount,
     intake::Intake,
-    orders::{Kept, PutAway, Tell},
+    orders::{Kept, Orders, PutAway, Tell},
+    state::{Arrival, Place},
 };
-use super::server::EntryId;
 use crate::{
     backend::SubscriptionHealth,
     dead_letters::DeadLetter,
@@ -33,67 +36,43 @@ use crate::{
     maybe_ready::MaybeReady,
 };
 
+/// How many entries may be held beyond the prefetch whose settlement the server has not taken yet: so that no read waits
+/// for the answer to an acknowledgement, and no good event for a settlement that is refused.
+const SETTLED: usize = 1024;
+
 /// The deliveries of one subscriber in this process, and what is to be told to the server about them.
 ///
-/// An entry of a stream is *held* from the moment it is taken in until the server has taken its acknowledgement. So
-/// what is held is both what the prefetch bounds and the memory by which an entry that the server sends again, because
-/// an acknowledgement was lost, is recognised and not handed out again.
+/// An entry of a stream is *held* from the moment it is taken in until the server has taken note of what became of it.
+/// It takes room until its handler is done with it; so what is held is the memory by which an entry that the server
+/// sends again, because an acknowledgement was lost, is recognised and not handed out again.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    pub(crate) subscriber: Arc<str>,
-    /// How many entries may be held.
-    prefetch: usize,
+pub(super) struct Inbox {
+    pub(super) subscriber: Arc<str>,
+    limits: Limits,
     /// Whether entries are acknowledged, and long retries wait on the server.
     has_group: bool,
     state: Mutex<State>,
-    pub(crate) to_tell: Orders<Tell>,
-    pub(crate) to_put_away: Orders<PutAway>,
+    pub(super) to_tell: Orders<Tell>,
+    pub(super) to_put_away: Orders<PutAway>,
     intake: watch::Sender<Intake>,
     /// Tells the reader that there may be room.
     room: Notify,
+    /// Tells that a suspect is wanted.
+    wanted: Notify,
     tally: Tally,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    ready: VecDeque<Waiting>,
-    delayed: BTreeMap<(Instant, u64), Waiting>,
-    held: HashMap<u64, Held>,
-    places: HashSet<Place>,
-    last_tag: u64,
-    /// The consumer, while it waits.
-    consumer: Option<Waker>,
-    /// Entries that handlers have seen and will not see again here.
-    given_up: Vec<Place>,
-    is_live: bool,
-}
-
-/// Where an entry stands: the number of its stream within the subscription, and its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) stream: usize,
-    pub(crate) id: EntryId,
-}
-
+/// How much an inbox may hold.
 #[derive(Debug, Clone, Copy)]
-struct Held {
-    place: Place,
-    /// The number of the attempt that its first delivery from this stream is.
-    first_attempt: u32,
-    is_with_handler: bool,
-    /// Whether the order that ends it is on its way.
-    is_settled: bool,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    tag: u64,
-    envelope: Envelope,
-    attempt: u32,
+pub(super) struct Limits {
+    /// How many entries that are not settled.
+    pub(super) prefetch: usize,
+    /// How many bytes in all. One entry may go beyond it.
+    pub(super) bytes: usize,
 }
 
 /// What [`Inbox::next`] finds.
-pub(crate) enum Next {
+pub(super) enum Next {
     Delivery(Delivery),
     /// Nothing yet; maybe something at that time.
     Later(Option<Instant>),
@@ -101,21 +80,18 @@ pub(crate) enum Next {
 }
 
 impl Inbox {
-    pub(crate) fn new(
-        subscriber: Arc<str>,
-        prefetch: usize,
-        has_group: bool,
-        tally: Tally,
-    ) -> Self {
+    pub(super) fn new(subscriber: Arc<str>, limits: Limits, has_group: bool, tally: Tally) -> Self {
+        let limits = Limits { prefetch: limits.prefetch.max(1), ..limits };
         Self {
             subscriber,
-            prefetch: prefetch.max(1),
+            limits,
             has_group,
             state: Mutex::default(),
             to_tell: Orders::default(),
             to_put_away: Orders::default(),
             intake: watch::Sender::new(Intake::Open),
             room: Notify::new(),
+            wanted: Notify::new(),
             tally,
         }
     }
@@ -125,84 +101,128 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in an entry, unless it is held already. `count` is how often the server has delivered it from its stream,
-    /// whose first delivery is attempt `first_attempt`. Gives whether it is here now.
-    pub(crate) fn take_in(
-        &self,
-        place: Place,
-        envelope: Envelope,
-        first_attempt: u32,
-        count: u32,
-    ) -> bool {
+    /// Takes in an entry, unless it is held already. Gives whether it is here now.
+    pub(super) fn take_in(&self, arrival: Arrival) -> bool {
         let mut state = self.state();
         if self.intake() >= Intake::Cancelled {
             return false;
         }
-        if !state.places.insert(place) {
+        if state.places.contains(&arrival.place) {
             return true;
         }
         self.tally.accept();
-        let tag = state.hold(place, first_attempt);
-        let attempt = first_attempt.saturating_add(count.max(1) - 1);
-        state.ready.push_back(Waiting { tag, envelope, attempt });
+        let Arrival { place, envelope, first_attempt, count, is_suspect, bytes } = arrival;
+        let held = Held {
+            place,
+            first_attempt,
+            deliveries: count.deliveries(),
+            interruptions: count.interruptions(),
+            is_suspect: self.has_group && (is_suspect || count.interruptions() > 0),
+            bytes,
+            phase: Phase::Waiting,
+        };
+        let attempt = held.attempt();
+        let tag = state.hold(held);
+        state.line_up(Waiting { tag, envelope, attempt }, false);
         wake(state);
         true
     }
 
     /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten. Gives
     /// whether it is here now.
-    pub(crate) fn take_in_broken(&self, place: Place, as_what: Option<Kept>) -> bool {
+    pub(super) fn take_in_broken(&self, place: Place, kind: Option<Kept>) -> bool {
         let mut state = self.state();
         if self.intake() >= Intake::Cancelled {
             return false;
         }
-        if !state.places.insert(place) {
+        if state.places.contains(&place) {
             return true;
         }
         self.tally.accept();
-        let tag = state.hold(place, 1);
-        state.settle(tag);
+        let tag = state.hold(Held {
+            place,
+            first_attempt: 1,
+            deliveries: 1,
+            interruptions: 0,
+            is_suspect: false,
+            bytes: 0,
+            phase: Phase::Settled,
+        });
         drop(state);
-        match as_what {
-            Some(as_what) => self.to_put_away.add(PutAway { tag, as_what, stored: None }),
+        match kind {
+            Some(kind) => self.to_put_away.add(PutAway { tag, kind, stored: None }),
             None => self.to_tell.add(Tell::Ack { tag }),
         }
         true
     }
 
     /// Whether an entry is held, be it that only its acknowledgement is outstanding.
-    pub(crate) fn holds(&self, place: Place) -> bool {
+    pub(super) fn holds(&self, place: Place) -> bool {
         self.state().places.contains(&place)
     }
 
     /// Which entry a tag is.
-    pub(crate) fn place_of(&self, tag: u64) -> Option<Place> {
+    pub(super) fn place_of(&self, tag: u64) -> Option<Place> {
         self.state().held.get(&tag).map(|held| held.place)
     }
 
-    /// Lets go of an entry: the server has taken note of what became of it.
-    pub(crate) fn release(&self, tags: impl IntoIterator<Item = u64>) {
+    /// Which entries these tags are, in their order, without those that are not held any more.
+    pub(super) fn places_of(&self, tags: &[u64]) -> Vec<Place> {
+        let state = self.state();
+        tags.iter().filter_map(|tag| state.held.get(tag)).map(|held| held.place).collect()
+    }
+
+    /// Lets go of entries: the server has taken note of what became of them.
+    pub(super) fn release(&self, tags: impl IntoIterator<Item = u64>) {
         let mut state = self.state();
+        let mut count = 0;
         for tag in tags {
-            if let Some(held) = state.held.remove(&tag) {
-                state.places.remove(&held.place);
-                self.tally.settle();
-            }
+            count += usize::from(state.forget(tag));
         }
         drop(state);
+        (0..count).for_each(|_| self.tally.settle());
         self.room.notify_one();
+        if self.intake() >= Intake::Cancelled {
+            // Nothing may be left to wait for.
+            self.to_tell.wake();
+        }
+    }
+
+    /// Takes note that the server has refused a settlement, which is tried again. It holds up nothing, not even the end.
+    pub(super) fn note_refused(&self, tag: u64) {
+        self.state().set_phase(tag, Phase::Refused);
+        self.to_tell.wake();
+    }
+
+    /// Has an event wait in this process for its next attempt: the server has refused to keep it until then.
+    pub(super) fn park(&self, tag: u64, envelope: Envelope, attempt: u32, due: Instant) {
+        let mut state = self.state();
+        if self.intake() >= Intake::Cancelled {
+            state.set_phase(tag, Phase::Refused);
+            drop(state);
+            return self.to_tell.wake();
+        }
+        let Some(held) = state.held.get_mut(&tag) else { return };
+        held.deliveries = attempt.saturating_sub(held.first_attempt).saturating_add(1);
+        let count = held.count();
+        state.set_phase(tag, Phase::Parked);
+        state.delayed.insert((due, tag), Waiting { tag, envelope, attempt });
+        wake(state);
+        self.to_tell.add(Tell::Count { tag, count });
     }
 
     /// Waits until so many entries can be taken in that a round trip pays; gives the number. `None` when nothing more
     /// is to be read. Cancel safe.
-    pub(crate) async fn wait_for_room(&self) -> Option<usize> {
+    pub(super) async fn wait_for_room(&self) -> Option<usize> {
         loop {
             if self.intake() != Intake::Open {
                 return None;
             }
-            let room = self.room();
-            let handlers_idle = room > 0 && self.state().ready.is_empty();
-            if handlers_idle || room >= self.prefetch.div_ceil(2) {
+            let (room, is_idle) = {
+                let state = self.state();
+                (self.room_in(&state), state.is_idle())
+            };
+            if (room > 0 && is_idle) || room >= self.limits.prefetch.div_ceil(2) {
                 return Some(room);
             }
             self.room.notified().await;
@@ -210,34 +230,55 @@ impl Inbox {
     }
 
     /// How many entries can be read now.
-    fn room(&self) -> usize {
-        self.prefetch.saturating_sub(self.state().held.len())
+    fn room_in(&self, state: &State) -> usize {
+        let Limits { prefetch, bytes } = self.limits;
+        let most = prefetch.saturating_add(SETTLED).saturating_sub(state.held.len());
+        let room = prefetch.saturating_sub(state.unsettled).min(most);
+        match bytes.saturating_sub(state.bytes) {
+            0 => 0,
+            // As many as there is room for, if they are as large as those that are here.
+            left => match state.bytes / state.held.len().max(1) {
+                0 => room,
+                average => room.min((left / average).max(1)),
+            },
+        }
     }
 
     /// How many entries can be taken over, or taken for another attempt: as many again as are read, so that a backlog
     /// does not keep these out.
-    pub(crate) fn room_beside(&self) -> usize {
-        (self.prefetch * 2).saturating_sub(self.state().held.len()).min(self.prefetch)
+    pub(super) fn room_beside(&self) -> usize {
+        let state = self.state();
+        let prefetch = self.limits.prefetch;
+        if state.bytes >= self.limits.bytes.saturating_mul(2) {
+            return 0;
+        }
+        prefetch.saturating_mul(2).saturating_sub(state.unsettled).min(prefetch)
     }
 
     /// Gives the next delivery, or has the consumer woken when there may be one.
-    pub(crate) fn next(self: &Arc<Self>, waker: &Waker) -> Next {
+    pub(super) fn next(self: &Arc<Self>, waker: &Waker) -> Next {
         let mut state = self.state();
         let intake = self.intake();
         if intake >= Intake::Abandoned {
             return Next::End;
         }
-        let Some(waiting) = state.next_waiting() else {
-            if intake == Intake::Cancelled && state.delayed.is_empty() {
-                return Next::End;
+        let waiting = match state.next_waiting() {
+            Choice::Delivery(waiting) => waiting,
+            choice => {
+                let is_over = state.delayed.is_empty() && !state.has_suspects();
+                if intake == Intake::Cancelled && is_over {
+                    return Next::End;
+                }
+                state.consumer = Some(waker.clone());
+                let due = state.delayed.keys().next().map(|(due, _)| *due);
+                drop(state);
+                if matches!(choice, Choice::AskFor) {
+                    self.wanted.notify_one();
+                }
+                return Next::Later(due);
             }
-            state.consumer = Some(waker.clone());
-            return Next::Later(state.delayed.keys().next().map(|(due, _)| *due));
         };
-        if let Some(held) = state.held.get_mut(&waiting.tag) {
-            held.is_with_handler = true;
-        }
-        let is_last = state.ready.is_empty();
+        let is_last = state.is_idle();
         drop(state);
         if is_last {
             self.room.notify_one();
@@ -250,26 +291,29 @@ impl Inbox {
     fn redeliver(&self, delivery: &Delivery, due: Option<Instant>) {
         let (tag, attempt) = (delivery.tag(), delivery.attempt().saturating_add(1));
         let mut state = self.state();
-        let Some(held) = state.held.get_mut(&tag) else { return };
-        held.is_with_handler = false;
-        let (place, first_attempt) = (held.place, held.first_attempt);
         if self.intake() >= Intake::Abandoned {
-            state.held.remove(&tag);
-            state.places.remove(&place);
-            state.given_up.push(place);
+            // Its handler was ended by the end of this subscription: that counts as nothing.
+            if let Some(place) = state.place_of_out(tag) {
+                state.given_up.push(place);
+            }
+            let was_held = state.forget(tag);
             drop(state);
-            self.tally.settle();
-            self.to_tell.wake();
-            return;
+            if was_held {
+                self.tally.settle();
+            }
+            return self.to_tell.wake();
         }
+        let Some(held) = state.held.get_mut(&tag) else { return };
+        held.deliveries = attempt.saturating_sub(held.first_attempt).saturating_add(1);
+        let count = held.count();
+        state.set_phase(tag, Phase::Waiting);
         let waiting = Waiting { tag, envelope: delivery.envelope().clone(), attempt };
         match due {
             Some(due) => drop(state.delayed.insert((due, tag), waiting)),
-            None => state.ready.push_front(waiting),
+            None => state.line_up(waiting, true),
         }
         wake(state);
         if self.has_group {
-            let count = attempt.saturating_sub(first_attempt) + 1;
             self.to_tell.add(Tell::Count { tag, count });
         }
     }
@@ -279,26 +323,37 @@ impl Inbox {
         if self.intake() == Intake::Over {
             return Err(BackendError::closed());
         }
-        self.state().settle(tag);
+        let mut state = self.state();
+        state.set_phase(tag, Phase::Settled);
+        let has_room = self.room_in(&state) >= self.limits.prefetch.div_ceil(2);
+        if state.has_suspects() {
+            wake(state);
+        } else {
+            drop(state);
+        }
+        if has_room {
+            self.room.notify_one();
+        }
         Ok(())
     }
 
-    /// Has an event kept elsewhere. It is there when the wait is over.
-    fn put_away(&self, tag: u64, as_what: Kept) -> MaybeReady<'static, Result<(), BackendError>> {
+    /// Has an event kept elsewhere. It is there when the wait is over, or the server has refused it, which is tried
+    /// again.
+    fn put_away(&self, tag: u64, kind: Kept) -> MaybeReady<'static, Result<(), BackendError>> {
         if let Err(error) = self.finish(tag) {
             return MaybeReady::ready(Err(error));
         }
         let (stored, storing) = oneshot::channel();
-        self.to_put_away.add(PutAway { tag, as_what, stored: Some(stored) });
+        self.to_put_away.add(PutAway { tag, kind, stored: Some(stored) });
         MaybeReady::pending(async { storing.await.map_err(|_| BackendError::closed()) })
     }
 
-    pub(crate) fn intake(&self) -> Intake {
+    pub(super) fn intake(&self) -> Intake {
         *self.intake.borrow()
     }
 
     /// Goes on to `intake`, unless it is past it.
-    pub(crate) fn advance(&self, intake: Intake) {
+    pub(super) fn advance(&self, intake: Intake) {
         let advanced = self.intake.send_if_modified(|current| {
             let is_earlier = *current < intake;
             *current = (*current).max(intake);
@@ -308,75 +363,59 @@ impl Inbox {
             return;
         }
         let mut state = self.state();
-        if intake >= Intake::Abandoned {
-            let ready = std::mem::take(&mut state.ready);
-            let delayed = std::mem::take(&mut state.delayed);
-            for waiting in ready.into_iter().chain(delayed.into_values()) {
-                if let Some(held) = state.held.remove(&waiting.tag) {
-                    state.places.remove(&held.place);
-                    self.tally.settle();
-                }
+        let left = if intake >= Intake::Abandoned {
+            state.abandon()
+        } else if intake == Intake::Cancelled {
+            state.leave_parked()
+        } else {
+            Vec::new()
+        };
+        for tag in left {
+            if state.forget(tag) {
+                self.tally.settle();
             }
         }
         wake(state);
         self.room.notify_one();
+        self.wanted.notify_one();
         self.to_tell.wake();
     }
 
     /// Waits until the intake has come that far. Cancel safe.
-    pub(crate) async fn reached(&self, intake: Intake) {
+    pub(super) async fn reached(&self, intake: Intake) {
         // The sender is this inbox's own, so it is not gone while we wait.
         let _ = self.intake.subscribe().wait_for(|current| *current >= intake).await;
     }
 
-    /// Whether there will be no more orders.
-    pub(crate) fn is_finished(&self) -> bool {
+    /// Whether there will be no more orders that could be carried out.
+    pub(super) fn is_finished(&self) -> bool {
         let state = self.state();
+        let mut phases = state.held.values().map(|held| held.phase);
         match self.intake() {
             Intake::Open | Intake::Draining => false,
-            Intake::Cancelled | Intake::Abandoned => state.held.is_empty(),
-            Intake::Closed | Intake::Over => state.held.values().all(|held| !held.is_settled),
+            Intake::Cancelled | Intake::Abandoned => phases.all(Phase::can_be_left),
+            Intake::Closed | Intake::Over => phases.all(|phase| phase != Phase::Settled),
         }
     }
 
-    /// The entries that handlers have seen and that are not acknowledged, when all is over.
-    pub(crate) fn unacknowledged(&self) -> Vec<Place> {
-        let state = self.state();
-        let with_handlers = state.held.values().filter(|held| held.is_with_handler);
-        state.given_up.iter().copied().chain(with_handlers.map(|held| held.place)).collect()
-    }
-
-    pub(crate) fn set_live(&self, is_live: bool) {
+    pub(super) fn set_live(&self, is_live: bool) {
         self.state().is_live = is_live;
     }
 
-    pub(crate) fn health(&self) -> SubscriptionHealth {
+    pub(super) fn health(&self) -> SubscriptionHealth {
         let is_live = self.state().is_live && self.intake() == Intake::Open;
         SubscriptionHealth::new(Arc::clone(&self.subscriber), is_live, self.tally.count())
     }
 }
 
-impl State {
-    fn hold(&mut self, place: Place, first_attempt: u32) -> u64 {
-        self.last_tag += 1;
-        let held = Held { place, first_attempt, is_with_handler: false, is_settled: false };
-        self.held.insert(self.last_tag, held);
-        self.last_tag
+impl Held {
+    /// The number of the attempt that the next handler is given.
+    fn attempt(&self) -> u32 {
+        self.first_attempt.saturating_add(self.deliveries.max(1) - 1)
     }
 
-    fn settle(&mut self, tag: u64) {
-        if let Some(held) = self.held.get_mut(&tag) {
-            held.is_settled = true;
-            held.is_with_handler = false;
-        }
-    }
-
-    /// What is to be handed out next: what was to come back by now goes before what is new.
-    fn next_waiting(&mut self) -> Option<Waiting> {
-        match self.delayed.first_entry() {
-            Some(first) if first.key().0 <= Instant::now() => Some(first.remove()),
-            _ => self.ready.pop_front(),
-        }
+    fn count(&self) -> DeliveryCount {
+        DeliveryCount::of(self.deliveries, self.interruptions)
     }
 }
 
@@ -391,7 +430,8 @@ fn wake(mut state: MutexGuard<'_, State>) {
 
 impl Settle for Inbox {
     /// An acknowledgement is taken note of, and the server told soon after; until it has been, the delivery counts as
-    /// in flight. What is to be kept elsewhere is there when the future completes.
+    /// in flight. What is to be kept elsewhere is there when the future completes, or stays where it is until the server
+    /// takes it.
     fn settle(
         &self,
         delivery: &Delivery,

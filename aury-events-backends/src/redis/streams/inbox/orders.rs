@@ -7,6 +7,7 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
+use super::DeliveryCount;
 use crate::{dead_letters::DeadLetter, envelope::Envelope, redis::dead_letters::Undecodable};
 
 /// Something to tell the server, about the entry that is held under a tag.
@@ -15,15 +16,15 @@ pub(crate) enum Tell {
     /// It is done with.
     Ack { tag: u64 },
     /// It is handed out here again: so often will it have been delivered then.
-    Count { tag: u64, count: u32 },
+    Count { tag: u64, count: DeliveryCount },
 }
 
-/// An event to be stored elsewhere before the entry that is held under a tag is acknowledged.
+/// An event to be stored elsewhere, while the entry that is held under a tag is acknowledged.
 #[derive(Debug)]
 pub(crate) struct PutAway {
     pub(crate) tag: u64,
-    pub(crate) as_what: Kept,
-    /// Told when it is stored.
+    pub(crate) kind: Kept,
+    /// Told when it is stored, or when the server has refused that: then it is tried again, and the entry stays.
     pub(crate) stored: Option<oneshot::Sender<()>>,
 }
 
@@ -36,6 +37,16 @@ pub(crate) enum Kept {
     DeadLetter(Box<DeadLetter>),
     /// It is no event.
     Broken(Box<Undecodable>),
+}
+
+impl Kept {
+    /// What it is called in a log line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Delayed { .. } => "a retry",
+            Self::DeadLetter(_) | Self::Broken(_) => "a dead letter",
+        }
+    }
 }
 
 /// Orders in the order in which they came. As many as entries are held, so they need no bound of their own.
@@ -53,8 +64,14 @@ impl<T> Default for Orders<T> {
 
 impl<T> Orders<T> {
     pub(crate) fn add(&self, order: T) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(order);
-        self.added.notify_one();
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.is_empty();
+        queue.push(order);
+        drop(queue);
+        // Who takes them takes all.
+        if was_empty {
+            self.added.notify_one();
+        }
     }
 
     /// All there are.

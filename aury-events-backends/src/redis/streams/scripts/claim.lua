@@ -5,7 +5,8 @@
 -- KEYS  stream, own sign of life
 -- ARGV  group, own name, what signs of life begin with, idle time in milliseconds, how many entries at most, the name
 --       that nobody has, 1 if the dead can be told from the living
--- Gives [[how often it has been delivered, this time included, entry], ...].
+-- Gives [[how often it has been delivered, as text, 1 if its process has died, entry], ...]. Being taken over counts as
+-- nothing.
 
 local stream, group, me = KEYS[1], ARGV[1], ARGV[2]
 local min_idle, room = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -34,10 +35,14 @@ for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
       local idle = is_nobody and 0 or min_idle
       local pending = redis.call('XPENDING', stream, group, 'IDLE', idle, '-', '+', room, name)
       for _, entry in ipairs(pending) do
-        local claimed = redis.call('XCLAIM', stream, group, me, idle, entry[1])
+        local count = string.format('%.0f', math.max(entry[4], 1))
+        local claimed = redis.call('XCLAIM', stream, group, me, idle, entry[1], 'RETRYCOUNT', count)
         if claimed[1] then
-          table.insert(taken, { entry[4] + 1, claimed[1] })
+          table.insert(taken, { count, is_nobody and 0 or 1, claimed[1] })
           room = room - 1
+        elseif #redis.call('XRANGE', stream, entry[1], entry[1]) == 0 then
+          -- It was deleted. Before version 7, it stays pending until somebody acknowledges it.
+          redis.call('XACK', stream, group, entry[1])
         end
       end
     end

@@ -1,8 +1,7 @@
 -- Puts an event aside until its time, and acknowledges the entry that it came from.
 --
 -- KEYS  stream, delayed events, stream that the group reads them from later
--- ARGV  group, id of the entry, number of the attempt to come, how often processes have died while its handler ran,
---       milliseconds to wait, envelope
+-- ARGV  group, id of the entry, number of the attempt to come, milliseconds to wait, envelope
 -- Gives 0 if the entry has been settled before: this is a repetition, or another process had taken it over.
 
 local stream, group, id = KEYS[1], ARGV[1], ARGV[2]
@@ -15,8 +14,8 @@ end
 -- could not be trimmed while it was pending.
 redis.call('PERSIST', KEYS[2])
 local time = redis.call('TIME')
-local due = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[5])
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[4])
 -- With the entry's key and id in it, no two members are the same.
-redis.call('ZADD', KEYS[2], due, cmsgpack.pack({ KEYS[3], ARGV[3], ARGV[6], stream, id, ARGV[4] }))
+redis.call('ZADD', KEYS[2], due, cmsgpack.pack({ KEYS[3], ARGV[3], ARGV[5], stream, id }))
 redis.call('XACK', stream, group, id)
 return 1

@@ -43,7 +43,7 @@ for _, event in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT'
   else
     local entry = { 'event', parts[3] }
     if parts[2] ~= '' then
-      entry = { 'event', parts[3], 'attempt', parts[2], 'interruptions', tostring(parts[6] or 0) }
+      entry = { 'event', parts[3], 'attempt', parts[2] }
     end
     local added = redis.pcall('XADD', parts[1], '*', unpack(entry))
     if type(added) == 'table' and added.err then

@@ -107,18 +107,28 @@ pub(crate) fn parse_entries(value: Value) -> Vec<Entry> {
     array(value).unwrap_or_default().into_iter().filter_map(Entry::parse).collect()
 }
 
-/// Entries together with how often each has been delivered: `[[count, entry], …]`.
-pub(crate) fn parse_counted(value: Value) -> Vec<(Entry, u32)> {
+/// An entry that was another consumer's.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) entry: Entry,
+    pub(crate) count: u64,
+    /// Whether that consumer's process has died.
+    pub(crate) is_suspect: bool,
+}
+
+/// What `claim.lua` gives: `[[count, 1 if its process has died, entry], …]`.
+pub(crate) fn parse_taken(value: Value) -> Vec<Taken> {
     let parse = |value| {
-        let [count, entry]: [Value; 2] = array(value)?.try_into().ok()?;
-        Some((Entry::parse(entry)?, number(count)?))
+        let [count, is_suspect, entry]: [Value; 3] = array(value)?.try_into().ok()?;
+        let count = std::str::from_utf8(&bytes(count)?).ok()?.parse().ok()?;
+        Some(Taken { entry: Entry::parse(entry)?, count, is_suspect: is_suspect == Value::Int(1) })
     };
     array(value).unwrap_or_default().into_iter().filter_map(parse).collect()
 }
 
 /// Which entries a consumer has not acknowledged, and how often each has been delivered, as `XPENDING` gives them:
 /// `[[id, consumer, idle, count], …]`.
-pub(crate) fn parse_pending(value: Value) -> Vec<(EntryId, u32)> {
+pub(crate) fn parse_pending(value: Value) -> Vec<(EntryId, u64)> {
     let parse = |value| {
         let [id, _, _, count]: [Value; 4] = array(value)?.try_into().ok()?;
         Some((entry_id(id)?, number(count)?))
@@ -141,9 +151,9 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-fn number(value: Value) -> Option<u32> {
+fn number(value: Value) -> Option<u64> {
     match value {
-        Value::Int(number) => Some(u32::try_from(number).unwrap_or(u32::MAX)),
+        Value::Int(number) => u64::try_from(number).ok(),
         _ => None,
     }
 }

@@ -10,7 +10,9 @@ mod group;
 mod keys;
 
 pub(crate) use self::{
-    entry::{EVENT, Entry, EntryId, parse_counted, parse_entries, parse_pending, parse_streams},
+    entry::{
+        EVENT, Entry, EntryId, Taken, parse_entries, parse_pending, parse_streams, parse_taken,
+    },
     group::{Group, RETRIES, Stream, join_all, known_events, subscribers},
     keys::Keys,
 };

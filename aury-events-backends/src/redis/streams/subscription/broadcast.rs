@@ -10,7 +10,7 @@ use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::super::{
-    inbox::{Inbox, Intake},
+    inbox::{DeliveryCount, Inbox, Intake},
     server::{Failure, Stream, commands, known_events, parse_entries, parse_streams},
     shared::Shared,
 };
@@ -19,6 +19,8 @@ use crate::{
     kit::Backoff,
     redis::connection::within,
 };
+
+const KNOWN: &str = include_str!("../scripts/known.lua");
 
 /// How long the server keeps a read open that finds nothing.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -154,7 +156,14 @@ impl Broadcast {
                 let stream = &positions[number].0;
                 // In an event's own stream, anybody may have written one.
                 let letter = if stream.event.is_none() { entry.letter() } else { None };
-                let is_taken = self.shared.receive(&self.inbox, number, stream, entry, 1);
+                let is_taken = self.shared.receive(
+                    &self.inbox,
+                    number,
+                    stream,
+                    entry,
+                    DeliveryCount::FIRST,
+                    false,
+                );
                 // What fails here leaves a letter that has been replayed, which does less harm than none.
                 if let Some(letter) = letter.filter(|_| is_taken) {
                     let subscriber = &self.inbox.subscriber;
@@ -196,18 +205,25 @@ impl Broadcast {
 
     async fn make_known(&self) -> Result<(), Failure> {
         let keys = &self.shared.keys;
-        let mut commands = commands();
-        commands.cmd("SET").arg(keys.alive(&self.consumer)).arg(1);
-        commands.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
-        let replayed_to = keys.replayed_to(&self.name);
-        commands.cmd("HSET").arg(&replayed_to).arg(&self.consumer).arg("");
-        commands.cmd("PEXPIRE").arg(&replayed_to).arg(self.shared.min_idle.as_millis() as u64);
-        for (stream, position) in &*self.positions() {
-            let Some(event) = &stream.event else { continue };
-            commands.cmd("HSET").arg(keys.readers(event.as_str()));
-            commands.arg(&self.consumer).arg(position);
+        let millis = self.shared.min_idle.as_millis() as u64;
+        let positions = self.positions().clone();
+        let mut read = Vec::with_capacity(positions.len());
+        for (stream, position) in &positions {
+            if let Some(event) = &stream.event {
+                read.push((keys.readers(event.as_str()), position));
+            }
         }
-        self.shared.server.ask_all(&commands).await.map(drop)
+        let mut known = redis::cmd("EVAL");
+        known.arg(KNOWN).arg(2 + read.len());
+        known.arg(keys.alive(&self.consumer)).arg(keys.replayed_to(&self.name));
+        for (readers, _) in &read {
+            known.arg(readers);
+        }
+        known.arg(millis).arg(&self.consumer);
+        for (_, position) in &read {
+            known.arg(&**position);
+        }
+        self.shared.server.ask(&known).await.map(drop)
     }
 
     /// Lets the streams be trimmed.

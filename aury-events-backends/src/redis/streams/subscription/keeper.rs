@@ -2,17 +2,22 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use redis::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
     super::{
-        inbox::{Inbox, Intake},
-        server::{Failure, Group, parse_counted},
+        inbox::{DeliveryCount, Inbox, Intake},
+        server::{Failure, Group, Taken, parse_taken},
         shared::Shared,
     },
     Reader,
 };
+use crate::kit::Backoff;
 
+const ABSOLVE: &str = include_str!("../scripts/absolve.lua");
+const ALIVE: &str = include_str!("../scripts/alive.lua");
+const BEGIN: &str = include_str!("../scripts/begin.lua");
 const CLAIM: &str = include_str!("../scripts/claim.lua");
 const RETIRE: &str = include_str!("../scripts/retire.lua");
 
@@ -68,10 +73,67 @@ impl Keeper {
 
     /// Tells the others that this consumer is alive.
     pub(crate) async fn give_sign_of_life(&self) -> Result<(), Failure> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.shared.keys.alive(&self.group.consumer)).arg(1);
-        set.arg("PX").arg(self.shared.min_idle.as_millis() as u64);
-        self.shared.server.ask(&set).await.map(drop)
+        let mut alive = redis::cmd("EVAL");
+        alive.arg(ALIVE).arg(1).arg(self.shared.keys.alive(&self.group.consumer));
+        alive.arg(self.shared.min_idle.as_millis() as u64);
+        let was_alive = self.shared.server.ask(&alive).await? != Value::Int(0);
+        if !was_alive {
+            self.absolve().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what the server was told of handlers that began: this process was silent for so long that others may
+    /// have taken it for dead, but it is not.
+    async fn absolve(&self) -> Result<(), Failure> {
+        let begun = self.inbox.begun_suspects();
+        for (number, stream) in self.group.streams().iter().enumerate() {
+            let ids: Vec<_> =
+                begun.iter().filter(|it| it.stream == number).map(|place| place.id).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let mut absolve = redis::cmd("EVAL");
+            absolve.arg(ABSOLVE).arg(1).arg(&*stream.key).arg(&self.group.name);
+            absolve.arg(DeliveryCount::INTERRUPTION).arg(ids);
+            self.shared.server.ask(&absolve).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the server know of each suspect that its handler begins, before it does. Goes on for ever; to be dropped in
+    /// the end.
+    pub(crate) async fn clear_suspects(&self) -> Infallible {
+        let mut backoff = Backoff::new();
+        loop {
+            let place = self.inbox.suspect_wanted().await.place;
+            let mut begin = redis::cmd("EVAL");
+            begin.arg(BEGIN).arg(1).arg(&*self.group.key(place.stream)).arg(&self.group.name);
+            begin.arg(&self.group.consumer).arg(place.id).arg(self.shared.max_interruptions);
+            begin.arg(DeliveryCount::INTERRUPTION);
+            let answer = self.shared.server.ask(&begin).await.and_then(|answer| {
+                let parsed = redis::from_redis_value::<(i64, u32)>(answer);
+                parsed.map_err(|error| redis::RedisError::from(error).into())
+            });
+            match answer {
+                Ok((1, _)) => self.inbox.clear_suspect(),
+                Ok((0, times)) => self.inbox.condemn_suspect(times),
+                Ok(_) => self.inbox.lose_suspect(),
+                Err(failure) => {
+                    if failure.is_missing_group() {
+                        // With the group, the server has forgotten the entry.
+                        self.inbox.lose_suspect();
+                        continue;
+                    }
+                    self.inbox.suspend_suspects();
+                    self.note(Err(failure));
+                    sleep(backoff.next_wait()).await;
+                    self.inbox.resume_suspects();
+                    continue;
+                }
+            }
+            backoff = Backoff::new();
+        }
     }
 
     /// Takes over from nobody, and from the dead if they are known, as much as there is room for. Removes consumers that
@@ -88,7 +150,7 @@ impl Keeper {
             claim.arg(&self.group.name).arg(&self.group.consumer).arg(keys.alive(""));
             claim.arg(self.shared.min_idle.as_millis() as u64).arg(self.inbox.room_beside());
             claim.arg(NOBODY).arg(u8::from(knows_dead));
-            let taken = parse_counted(self.shared.server.ask(&claim).await?);
+            let taken = parse_taken(self.shared.server.ask(&claim).await?);
             if !taken.is_empty() {
                 tracing::info!(
                     bus = &*self.shared.bus,
@@ -98,8 +160,9 @@ impl Keeper {
                     "took over from a process that has ended"
                 );
             }
-            for (entry, count) in taken {
-                self.shared.receive(&self.inbox, number, stream, entry, count);
+            for Taken { entry, count, is_suspect } in taken {
+                let count = DeliveryCount::new(count);
+                self.shared.receive(&self.inbox, number, stream, entry, count, is_suspect);
             }
         }
         Ok(())
@@ -107,15 +170,15 @@ impl Keeper {
 
     /// Leaves the group: others take over at once what is not acknowledged.
     pub(crate) async fn retire(&self) -> Result<(), Failure> {
-        let seen = self.inbox.unacknowledged();
+        let begun = self.inbox.begun_suspects();
         let streams = self.group.streams();
         for (number, stream) in streams.iter().enumerate().filter(|(_, it)| it.is_stream()) {
             let mut retire = redis::cmd("EVAL");
             retire.arg(RETIRE).arg(2).arg(&*stream.key);
             retire.arg(self.shared.keys.alive(&self.group.consumer));
             retire.arg(&self.group.name).arg(&self.group.consumer);
-            retire.arg(NOBODY);
-            for place in seen.iter().filter(|place| place.stream == number) {
+            retire.arg(NOBODY).arg(DeliveryCount::INTERRUPTION);
+            for place in begun.iter().filter(|place| place.stream == number) {
                 retire.arg(place.id);
             }
             self.shared.server.ask(&retire).await?;

@@ -52,6 +52,7 @@ impl Subscription {
                 tokio::select! {
                     _ = working => {}
                     never = keeper.run(reader) => match never {},
+                    never = keeper.clear_suspects() => match never {},
                 }
                 keeper.retire().await
             }

@@ -6,7 +6,7 @@ use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
 use super::super::{
-    inbox::{Inbox, Intake, Place},
+    inbox::{DeliveryCount, Inbox, Intake, Place},
     server::{
         Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
         parse_streams,
@@ -146,7 +146,8 @@ impl Reader {
                 continue;
             };
             for entry in entries {
-                self.shared.receive(&self.inbox, number, &streams[number], entry, 1);
+                let count = DeliveryCount::FIRST;
+                self.shared.receive(&self.inbox, number, &streams[number], entry, count, false);
             }
         }
     }
@@ -171,8 +172,9 @@ impl Reader {
                     let mut claim = redis::cmd("XCLAIM");
                     claim.arg(&*stream.key).arg(name).arg(consumer).arg(0).arg(id);
                     claim.arg("RETRYCOUNT").arg(count);
+                    let count = DeliveryCount::new(count);
                     for entry in parse_entries(self.shared.server.ask(&claim).await?) {
-                        self.shared.receive(&self.inbox, number, stream, entry, count);
+                        self.shared.receive(&self.inbox, number, stream, entry, count, false);
                     }
                 }
             }
