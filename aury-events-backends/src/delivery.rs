@@ -86,6 +86,12 @@ impl Delivery {
         self.tag
     }
 
+    /// Whether this process holds it no more: the connection was lost, and others may be handling it. What was to be
+    /// tried again is better dropped.
+    pub fn is_lost(&self) -> bool {
+        self.settler.as_ref().is_some_and(|settler| settler.is_lost(self))
+    }
+
     /// Says what became of the event.
     ///
     /// The backend has taken note when the future completes. Dropping the future before leaves it open whether the
@@ -129,6 +135,11 @@ pub trait Settle: Send + Sync {
 
     /// Takes back a delivery that nobody settled: it is to be delivered again.
     fn give_back(&self, delivery: &Delivery);
+
+    /// Whether the process holds a delivery no more, so that others may be handling it. Never, by default.
+    fn is_lost(&self, _delivery: &Delivery) -> bool {
+        false
+    }
 }
 
 /// What became of a delivery.

@@ -28,11 +28,9 @@ async fn order(
     log.add(order.number.to_string());
     if order.number == 1 {
         line.cut();
-        let is_back = || {
-            let health = bus.health();
-            health.subscriptions.iter().all(|it| it.is_live && it.problem.is_some())
-        };
-        until("the subscription is back", SOON, is_back).await;
+        let is_live = || bus.health().subscriptions.iter().all(|it| it.is_live);
+        until("the loss is noticed", SOON, || !is_live()).await;
+        until("the subscription is back", SOON, is_live).await;
     }
 }
 

@@ -103,7 +103,7 @@ impl Acks {
         };
         Self {
             channel,
-            batch: (prefetch as usize / 2).clamp(1, 64),
+            batch: (prefetch as usize / 2).clamp(1, 1024),
             state: Mutex::new(state),
             changed: Notify::new(),
             is_lost: AtomicBool::new(false),

@@ -107,6 +107,13 @@ impl Settle for Session {
 
     fn give_back(&self, delivery: &Delivery) {
         let key = self.acks.give_back(delivery.tag());
-        self.inbox.dropped(self.lane, key, delivery.attempt());
+        // Of one whose channel was lost it is not known whether it has begun.
+        let failed = u32::from(!self.acks.is_lost());
+        self.inbox.dropped(self.lane, key, delivery.attempt().saturating_add(failed));
+    }
+
+    fn is_lost(&self, delivery: &Delivery) -> bool {
+        let key = || self.acks.key(delivery.tag());
+        self.acks.is_lost() && !self.inbox.is_own() && !self.inbox.has_again(key())
     }
 }

@@ -87,6 +87,13 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Also when the task ends with its bus: what was settled is on its way before the connection is closed.
+        self.session.acks.flush();
+    }
+}
+
 /// How a channel ended.
 enum End {
     /// Nobody wants more from it.

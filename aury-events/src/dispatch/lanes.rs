@@ -79,9 +79,12 @@ impl<I> InLanes<I> {
 impl<I: FromEnvelope> Source for InLanes<I> {
     async fn next(&mut self) -> Option<Delivery> {
         if let Some(key) = &self.key {
-            if let Some(delivery) = self.lanes.follow(key) {
+            while let Some(delivery) = self.lanes.follow(key) {
                 self.lanes.room.add_permits(1);
-                return Some(delivery);
+                // What was parked too long may be with others by now.
+                if !delivery.is_lost() {
+                    return Some(delivery);
+                }
             }
             self.key = None;
         }

@@ -1,6 +1,6 @@
 //! Events that are handled one by one, by one loop or by several.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use aury_events_backends::{BoxFuture, Consumer, Delivery, Settlement};
 use tokio::time;
@@ -134,6 +134,10 @@ async fn after_failure(
         // Where order is kept, what comes later has to wait too.
         Verdict::Retry { after } if after <= SHORT_WAIT || options.ordered => {
             time::sleep(after).await;
+            if delivery.is_lost() {
+                // Others may be handling it by now. If it comes back here, it is tried at once.
+                return Some(Settlement::Retry { after: Duration::ZERO });
+            }
             delivery.count_attempt();
             None
         }

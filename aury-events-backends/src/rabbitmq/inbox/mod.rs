@@ -281,12 +281,11 @@ impl Inbox {
         self.tally.settle();
     }
 
-    /// Counts out a delivery that a handler has dropped, after an attempt of that number; the broker delivers it again.
-    pub(super) fn dropped(&self, lane: Lane, key: Option<Key>, attempt: u32) {
+    /// Counts out a delivery that a handler has dropped; the broker delivers it again, to be the attempt of that number.
+    pub(super) fn dropped(&self, lane: Lane, key: Option<Key>, next: u32) {
         let mut state = self.state();
         state.handed_in(lane);
         if let Some(key) = key {
-            let next = attempt.saturating_add(1);
             match state.outlived.done(&key).and_then(|lost| lost.again) {
                 Some(again) => state.enqueue(Waiting { attempt: again.attempt.max(next), ..again }),
                 None => state.outlived.returned(key, next),
@@ -294,6 +293,11 @@ impl Inbox {
         }
         wake(state);
         self.tally.settle();
+    }
+
+    /// Whether a delivery whose channel was lost has come here again.
+    pub(super) fn has_again(&self, key: Option<Key>) -> bool {
+        key.is_some_and(|key| self.state().outlived.has_again(&key))
     }
 
     /// Counts out a delivery whose channel was lost before it could be moved elsewhere.

@@ -116,6 +116,11 @@ impl Outlived {
         }
     }
 
+    /// Whether a message is here once more while somebody is busy with it.
+    pub(super) fn has_again(&self, key: &Key) -> bool {
+        self.lost.get(key).is_some_and(|lost| lost.again.is_some())
+    }
+
     /// Takes note that nobody is busy with a delivery any more.
     pub(super) fn done(&mut self, key: &Key) -> Option<Lost> {
         if self.lost.is_empty() {
