@@ -16,6 +16,7 @@ mod interruptions;
 mod names;
 mod policies;
 mod pubsub;
+mod pulse;
 #[path = "../policies/mod.rs"]
 mod rows;
 mod scopes;

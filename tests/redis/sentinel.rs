@@ -36,17 +36,14 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// The primary takes nothing that no replica copies: else what it has confirmed is lost with it, and a former primary
-    /// goes on confirming until it is told.
+    /// A primary takes nothing while a replica is missing: else a former one, of which a replica was promoted, goes on
+    /// confirming until it is told.
     fn start() -> Self {
-        let options = RedisOptions::default().durable();
+        let options = RedisOptions::default().durable().arguments(["--min-replicas-to-write", "2"]);
         let primary = RedisServer::start_with(options.clone());
         let replicas = [(); 2].map(|()| RedisServer::replica_of(&primary));
         let mut servers = vec![primary];
         servers.extend(replicas);
-        for server in &servers {
-            server.does("CONFIG SET min-replicas-to-write 1");
-        }
         let sentinels = RedisSentinels::of(&servers[0], 2);
         Self { servers, sentinels }
     }
@@ -102,9 +99,9 @@ async fn rounds(count: usize) {
         let before = guarded.sentinels.primary();
         guarded.primary().kill();
         until("another primary is chosen", SOON, || guarded.sentinels.primary() != before).await;
-        goes_on("events are handled after the primary was killed").await;
         let dead = |it: &&mut RedisServer| Some(it.address().port()) == before;
         guarded.servers.iter_mut().find(dead).expect("the one that was killed").start_again();
+        goes_on("events are handled after the primary was killed").await;
     }
     stop.store(true, SeqCst);
     let confirmed = publishing.await.unwrap();

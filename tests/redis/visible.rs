@@ -122,6 +122,40 @@ async fn an_outage_is_two_lines_and_health_tells_why_of_idle_subscribers_too() {
     manager.shutdown().await.unwrap();
 }
 
+/// The rights of the reader are taken away under it, which nothing but its reads can tell.
+#[tokio::test]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn a_subscriber_that_cannot_read_is_said_once_and_when_it_can_again() {
+    let logged = Logged::start();
+    let server = RedisServer::start();
+    server.does("ACL SETUSER shop on >password ~* &* +@all");
+    let url = format!("redis://shop:password@{}/0", server.address());
+    let (manager, bus, numbers) = start(BusConfig::redis_streams(url)).await.unwrap();
+    server.does("ACL SETUSER shop -xreadgroup");
+    until("health tells why", SOON, || {
+        bus.health().subscriptions.iter().any(|it| {
+            !it.is_live && it.problem.as_deref().is_some_and(|why| why.contains("xreadgroup"))
+        })
+    })
+    .await;
+    until("it is said", SOON, || !logged.lines(&["WARN", "cannot read"]).is_empty()).await;
+    sleep(Duration::from_secs(4)).await;
+    for subscriber in ["visible.mail", "visible.idle"] {
+        let said = logged.lines(&["WARN", "cannot read", subscriber]);
+        assert!(said.len() <= 1, "{said:?}");
+    }
+    server.does("ACL SETUSER shop +xreadgroup");
+    bus.publish(order(1000)).await.unwrap();
+    until("it goes on", SOON, || numbers.has(1000)).await;
+    until("that is said", SOON, || !logged.lines(&["INFO", "reads its streams again"]).is_empty())
+        .await;
+    until("health is good", SOON, || {
+        bus.health().subscriptions.iter().all(|it| it.is_live && it.problem.is_none())
+    })
+    .await;
+    manager.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server and openssl; tests/run installs redis-server"]
 async fn a_mistaken_url_is_told_from_a_server_that_is_away() {

@@ -182,12 +182,14 @@ impl Caretaker {
     fn note_of(&self, stream: &str, outcome: Result<(), Failure>) -> Result<(), Failure> {
         match outcome {
             Err(failure) if !failure.is_passing() => {
-                tracing::warn!(
-                    bus = &*self.shared.bus,
-                    stream,
-                    error = %failure,
-                    "Redis refuses the upkeep of a stream"
-                );
+                if self.shared.is_upkeep_said.is_due(format!("{stream}: {failure}")) {
+                    tracing::warn!(
+                        bus = &*self.shared.bus,
+                        stream,
+                        error = %failure,
+                        "Redis refuses the upkeep of a stream"
+                    );
+                }
                 Ok(())
             }
             outcome => outcome,
@@ -205,6 +207,7 @@ impl Caretaker {
     fn note(&self, outcome: Result<(), Failure>) {
         if let Err(failure) = outcome
             && !failure.is_passing()
+            && self.shared.is_upkeep_said.is_due(failure.to_string())
         {
             tracing::warn!(bus = &*self.shared.bus, error = %failure, "Redis refuses the upkeep of streams");
         }

@@ -42,6 +42,7 @@
 mod caretaker;
 mod inbox;
 mod publisher;
+mod pulse;
 mod replay;
 mod server;
 mod shared;
@@ -59,9 +60,10 @@ use self::{
     caretaker::Caretaker,
     inbox::{Inbox, Intake, Limits, StreamConsumer},
     publisher::{Chunk, Publisher},
+    pulse::Pulse,
     replay::ByStream,
     server::{Group, Keys, Server, persist},
-    shared::Shared,
+    shared::{OnceAMinute, Shared},
     subscription::{Broadcast, Keeper, Reader, Settler, Source, Subscription},
 };
 use super::{
@@ -166,7 +168,7 @@ impl StreamsBackend {
         );
         let shared = Arc::new(Shared {
             bus,
-            client,
+            client: client.clone(),
             server: Server::new(Arc::clone(&link)),
             keys,
             dead_letters,
@@ -174,6 +176,8 @@ impl StreamsBackend {
             min_idle: timing.min_idle,
             max_interruptions: config.max_interruptions,
             is_refusal_said: LogThrottle::new(),
+            is_upkeep_said: OnceAMinute::default(),
+            pulse: Pulse::new(client.clone(), timing.min_idle),
         });
         let publisher = Arc::new(Publisher::new(Arc::clone(&shared), config.publish_timeout));
         let subscriptions = Arc::<RwLock<Vec<Arc<Subscription>>>>::default();
@@ -368,9 +372,17 @@ impl Backend for StreamsBackend {
         let subscriptions = self.all_subscriptions();
         let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
         let is_up = self.stage.takes(Origin::Application) && self.shared.server.is_up();
-        let problem = self.link.problem();
-        Health::new(is_up, running.map(|it| it.inbox.health()).collect())
-            .with_problem(problem.map(Into::into))
+        let problem: Option<Arc<str>> = self.link.problem().map(Into::into);
+        let health = |subscription: &Arc<Subscription>| {
+            let mut health = subscription.inbox.health();
+            // None can read without the connection of all, and an idle one may not have noticed.
+            if let Some(problem) = &problem {
+                (health.is_live, health.problem) = (false, Some(Arc::clone(problem)));
+            }
+            health
+        };
+        Health::new(is_up, running.map(health).collect())
+            .with_problem(problem.clone())
             .with_dropped_dead_letters(self.shared.dead_letters.dropped())
     }
 

@@ -399,12 +399,28 @@ impl Inbox {
     }
 
     pub(super) fn set_live(&self, is_live: bool) {
-        self.state().is_live = is_live;
+        let mut state = self.state();
+        state.is_live = is_live;
+        if is_live {
+            state.problem = None;
+        }
+    }
+
+    /// Takes note that nothing can be read, and why.
+    pub(super) fn interrupt(&self, problem: &str) {
+        let mut state = self.state();
+        state.is_live = false;
+        state.problem = Some(problem.into());
     }
 
     pub(super) fn health(&self) -> SubscriptionHealth {
-        let is_live = self.state().is_live && self.intake() == Intake::Open;
+        let (is_live, problem) = {
+            let state = self.state();
+            (state.is_live, state.problem.clone())
+        };
+        let is_live = is_live && self.intake() == Intake::Open;
         SubscriptionHealth::new(Arc::clone(&self.subscriber), is_live, self.tally.count())
+            .with_problem(problem)
     }
 }
 

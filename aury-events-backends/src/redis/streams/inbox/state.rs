@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
     task::Waker,
 };
 
@@ -102,6 +103,8 @@ pub(super) struct State {
     /// The consumer, while it waits.
     pub(super) consumer: Option<Waker>,
     pub(super) is_live: bool,
+    /// Why it is not.
+    pub(super) problem: Option<Arc<str>>,
 }
 
 /// What is handed out next.

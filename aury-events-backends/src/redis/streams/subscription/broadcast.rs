@@ -9,10 +9,13 @@ use std::{
 use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::super::{
-    inbox::{DeliveryCount, Inbox, Intake},
-    server::{Failure, Stream, commands, known_events, parse_entries, parse_streams},
-    shared::Shared,
+use super::{
+    super::{
+        inbox::{DeliveryCount, Inbox, Intake},
+        server::{Failure, Stream, commands, known_events, parse_entries, parse_streams},
+        shared::Shared,
+    },
+    interruptions::Interruptions,
 };
 use crate::{
     envelope::{EventName, Topic},
@@ -101,26 +104,30 @@ impl Broadcast {
     }
 
     async fn keep_reading(&self) {
-        let mut backoff = Backoff::new();
-        while let Err(error) = self.read_on_one_connection(&mut backoff).await {
-            self.inbox.set_live(false);
-            let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
-            tracing::debug!(bus, subscriber, %error, "reading is interrupted");
+        let (mut backoff, mut interruptions) = (Backoff::new(), Interruptions::default());
+        while let Err(failure) = self.read_on_one_connection(&mut backoff, &mut interruptions).await
+        {
+            interruptions.note(&self.shared, &self.inbox, &failure);
             sleep(backoff.next_wait()).await;
         }
     }
 
-    async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
+    async fn read_on_one_connection(
+        &self,
+        backoff: &mut Backoff,
+        interruptions: &mut Interruptions,
+    ) -> Result<(), Failure> {
         // The connection of all tells when its server is not the one to read from any more.
         let all = self.shared.server.connection().await?;
         let mut connection = self.shared.client.open_beside(&all).await?;
         self.step_back_if_flushed().await?;
-        self.inbox.set_live(true);
+        interruptions.begin(&self.inbox);
         while let Some(room) = self.inbox.wait_for_room().await {
             if !all.while_it_lasts(self.read(&mut connection, room)).await? {
                 self.step_back_if_flushed().await?;
             }
             *backoff = Backoff::new();
+            interruptions.end(&self.shared, &self.inbox);
         }
         Ok(())
     }
@@ -196,6 +203,7 @@ impl Broadcast {
     pub(crate) async fn keep_known(&self) -> Infallible {
         let mut ticks = interval(self.shared.beat());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let _alive = self.shared.pulse.keep(self.shared.keys.alive(&self.consumer));
         loop {
             ticks.tick().await;
             // What fails is tried again the next time.

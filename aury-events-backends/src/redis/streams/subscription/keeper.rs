@@ -2,7 +2,6 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use redis::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
@@ -51,18 +50,15 @@ impl Keeper {
         let mut ticks = interval(beat.min(RETRIES_EVERY));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_beat = Instant::now();
-        let mut steady_since = Instant::now();
+        let alive = self.shared.pulse.keep(self.shared.keys.alive(&self.group.consumer));
         loop {
             ticks.tick().await;
             if Instant::now() >= next_beat {
                 next_beat = Instant::now() + beat;
-                let asked = Instant::now();
-                let outcome = self.give_sign_of_life().await;
-                if outcome.is_err() || asked.elapsed() > beat {
-                    steady_since = Instant::now();
+                if alive.has_lapsed() {
+                    self.note(self.absolve().await);
                 }
-                self.note(outcome);
-                let knows_dead = steady_since.elapsed() >= self.shared.min_idle;
+                let knows_dead = alive.steady_for() >= self.shared.min_idle;
                 self.note(self.claim(knows_dead).await);
             }
             if self.shared.server.is_up() {
@@ -71,16 +67,12 @@ impl Keeper {
         }
     }
 
-    /// Tells the others that this consumer is alive.
+    /// Tells the others that this consumer is alive, before it holds anything.
     pub(crate) async fn give_sign_of_life(&self) -> Result<(), Failure> {
         let mut alive = redis::cmd("EVAL");
         alive.arg(ALIVE).arg(1).arg(self.shared.keys.alive(&self.group.consumer));
         alive.arg(self.shared.min_idle.as_millis() as u64);
-        let was_alive = self.shared.server.ask(&alive).await? != Value::Int(0);
-        if !was_alive {
-            self.absolve().await?;
-        }
-        Ok(())
+        self.shared.server.ask(&alive).await.map(drop)
     }
 
     /// Takes back what the server was told of handlers that began: this process was silent for so long that others may
@@ -193,7 +185,10 @@ impl Keeper {
             && !failure.is_missing_group()
         {
             let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
-            tracing::warn!(bus, subscriber, error = %failure, "Redis refuses the upkeep of a group");
+            let said = format!("{subscriber}: {failure}");
+            if self.shared.is_upkeep_said.is_due(said) {
+                tracing::warn!(bus, subscriber, error = %failure, "Redis refuses the upkeep of a group");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 mod broadcast;
+mod interruptions;
 mod keeper;
 mod reader;
 mod settler;

@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
-use super::super::{
-    inbox::{DeliveryCount, Inbox, Intake, Place},
-    server::{
-        Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
-        parse_streams,
+use super::{
+    super::{
+        inbox::{DeliveryCount, Inbox, Intake, Place},
+        server::{
+            Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
+            parse_streams,
+        },
+        shared::Shared,
     },
-    shared::Shared,
+    interruptions::Interruptions,
 };
 use crate::{kit::Backoff, redis::connection::within};
 
@@ -49,28 +52,34 @@ impl Reader {
     }
 
     async fn keep_reading(&self) {
-        let mut backoff = Backoff::new();
-        while let Err(failure) = self.read_on_one_connection(&mut backoff).await {
-            self.inbox.set_live(false);
-            let (bus, subscriber) = (&*self.shared.bus, &*self.inbox.subscriber);
-            tracing::debug!(bus, subscriber, error = %failure, "reading is interrupted");
+        let (mut backoff, mut interruptions) = (Backoff::new(), Interruptions::default());
+        while let Err(failure) = self.read_on_one_connection(&mut backoff, &mut interruptions).await
+        {
+            interruptions.note(&self.shared, &self.inbox, &failure);
             sleep(backoff.next_wait()).await;
         }
     }
 
     /// Reads until the connection fails, or the inbox takes no more.
-    async fn read_on_one_connection(&self, backoff: &mut Backoff) -> Result<(), Failure> {
+    async fn read_on_one_connection(
+        &self,
+        backoff: &mut Backoff,
+        interruptions: &mut Interruptions,
+    ) -> Result<(), Failure> {
         let Shared { server, keys, client, .. } = &*self.shared;
         // The connection of all tells when its server is not the one to read from any more.
         let all = server.connection().await?;
         let mut connection = client.open_beside(&all).await?;
         self.say_gone(&self.group.restore(server, keys).await?);
         self.recover().await?;
-        self.inbox.set_live(true);
+        interruptions.begin(&self.inbox);
         let mut turn = 0;
         while let Some(room) = self.inbox.wait_for_room().await {
             match all.while_it_lasts(self.read(&mut connection, room, turn)).await {
-                Ok(()) => *backoff = Backoff::new(),
+                Ok(()) => {
+                    *backoff = Backoff::new();
+                    interruptions.end(&self.shared, &self.inbox);
+                }
                 Err(error) if is_missing_group(&error) => {
                     self.say_gone(&self.group.restore(server, keys).await?);
                 }
