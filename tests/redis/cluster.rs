@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use aury_events::prelude::*;
+use aury_events::{EventId, IdempotencyKey, IdempotencyStore, RedisIdempotency, prelude::*};
+use aury_events_backends::{EventName, Metadata};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -97,5 +98,28 @@ async fn a_prefix_without_a_hash_tag_is_refused_with_the_remedy() {
         let error = start(config).await.unwrap_err();
         assert!(error.contains("the server is a cluster"), "{error}");
         assert!(error.contains("KEY_PREFIX={events}:"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn handled_events_are_remembered_on_a_cluster() {
+    let cluster = RedisCluster::start();
+    let key = |number: u32| {
+        let id = EventId::from(std::sync::Arc::from(number.to_string()));
+        let event = Metadata::received(EventName::from_static("cluster.order"), id, "/till");
+        IdempotencyKey::new("cluster", "mail", &event)
+    };
+    let store = RedisIdempotency::connect(&cluster.url()).await.unwrap().key_prefix("shop:");
+    for number in 0..20 {
+        store.mark_handled(&key(number)).await.unwrap();
+    }
+    tokio::task::block_in_place(|| cluster.fail_over(cluster.owner_of("{handled}")));
+    let start = std::time::Instant::now();
+    while store.mark_handled(&key(20)).await.is_err() {
+        assert!(start.elapsed() < SOON, "it does not come back");
+    }
+    for number in 0..=20 {
+        assert!(store.is_handled(&key(number)).await.unwrap(), "{number}");
     }
 }

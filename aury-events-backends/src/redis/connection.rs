@@ -136,6 +136,11 @@ impl RedisClient {
         &self.address
     }
 
+    /// Whether the server is a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.probe.is_cluster()
+    }
+
     /// Opens a connection to a server that can be written to: one attempt, logged in and with the database chosen. What
     /// the server is has been asked, and suits the bus.
     ///

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     connection::RedisClient,
     link::{ANSWER, Commands, Connection, Link, RedisConnector},
-    probe::Use,
+    probe::{IN_ONE_SLOT, Use},
     settings::KEY_PREFIX,
 };
 use crate::{
@@ -21,7 +21,11 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Remembers on a Redis server, so that the processes of a service share it and it outlives them, for a set time.
 ///
 /// It has a connection of its own, which is made again whenever it is lost. Each event is a key of the server,
-/// `{prefix}handled:{service}/{subscriber}/{event}`, that expires.
+/// `{prefix}handled:{service}/{subscriber}/{event}`, that expires. On a cluster, the word `{handled}` in braces stands
+/// before it, so that one node has all of them.
+///
+/// While its server is away, or is not the primary, asking and marking fail after five seconds; it connects again by
+/// itself.
 ///
 /// Two processes that are given copies of an event at the same moment may both handle it, since neither has handled it
 /// when they ask.
@@ -68,7 +72,8 @@ impl RedisIdempotency {
     }
 
     fn name_of(&self, key: &IdempotencyKey) -> String {
-        format!("{}handled:{key}", self.prefix)
+        let slot = if self.link.connector().client().is_cluster() { IN_ONE_SLOT } else { "" };
+        format!("{slot}{}handled:{key}", self.prefix)
     }
 }
 

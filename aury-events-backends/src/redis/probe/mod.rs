@@ -27,6 +27,9 @@ use self::{
 /// The oldest Redis with all that streams need: `XPENDING … IDLE`, `XTRIM MINID`, exclusive ranges.
 const STREAMS_SINCE: Version = Version(6, 2);
 
+/// What the marks of handled events begin with in a cluster, so that one node has all of them.
+pub(crate) const IN_ONE_SLOT: &str = "{handled}";
+
 /// What a bus, or a part of it, does on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -42,6 +45,7 @@ pub(crate) struct Probe {
     prefix: String,
     /// A stream that never exists.
     key: String,
+    is_cluster: AtomicBool,
     has_subscribers: AtomicBool,
     needs_durability: AtomicBool,
     /// What was warned of last.
@@ -107,11 +111,21 @@ impl Probe {
         Self {
             purpose,
             prefix: prefix.to_owned(),
-            key: format!("{prefix}:probe"),
+            key: match purpose {
+                // Wherever it is, its prefix may yet change.
+                Use::Idempotency => format!("{IN_ONE_SLOT}:probe"),
+                _ => format!("{prefix}:probe"),
+            },
+            is_cluster: AtomicBool::new(false),
             has_subscribers: AtomicBool::new(false),
             needs_durability: AtomicBool::new(false),
             warned: Mutex::default(),
         }
+    }
+
+    /// Whether the server that was asked last is a node of a cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.is_cluster.load(SeqCst)
     }
 
     /// From now on, servers have to suit a subscriber, too. Gives whether that is something new.
@@ -171,7 +185,8 @@ impl Probe {
             let ServerInfo { product, version, .. } = info;
             return Err(Unusable::Unfit(Unfit::TooOld { product, version }));
         }
-        if info.is_cluster && !has_hash_tag(&self.prefix) {
+        self.is_cluster.store(info.is_cluster, SeqCst);
+        if info.is_cluster && self.purpose != Use::Idempotency && !has_hash_tag(&self.prefix) {
             return Err(Unusable::Unfit(Unfit::NoHashTag { prefix: self.prefix.clone() }));
         }
         if self.has_subscribers.load(SeqCst) {
