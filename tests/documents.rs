@@ -40,3 +40,28 @@ fn the_table_of_the_environment_is_what_the_backends_declare() {
     let table: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
     assert_eq!(table, expected, "the table has to be:\n{}\n", expected.join("\n"));
 }
+
+/// The words in backticks that look like files or folders.
+fn files_named_in(document: &str) -> Vec<String> {
+    let words = document.split('`').skip(1).step_by(2);
+    let looks_like_a_file = |word: &&str| {
+        let ends = [".rs", ".md", ".toml", ".lua", "/"];
+        let is_path = ends.iter().any(|end| word.ends_with(end)) || *word == "tests/run";
+        is_path && (word.contains('/') || *word == "deny.toml")
+    };
+    words.filter(looks_like_a_file).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_file_that_the_documents_name_exists() {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let named = files_named_in(&read(document));
+        assert!(named.len() >= 5, "{document} names {named:?}");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        // Folders of a crate are named within it.
+        let crates = ["", "aury-events/src", "aury-events-backends/src", "aury-events-macros/src"];
+        let exists = |name: &str| crates.iter().any(|base| root.join(base).join(name).exists());
+        let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
+        assert!(missing.is_empty(), "{document} names {missing:?}");
+    }
+}

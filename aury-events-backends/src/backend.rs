@@ -26,6 +26,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// allocates nothing.
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>>;
 
+    /// The way of publishing without a box, for a backend that has one: see [`ReadyPublisher`]. Default: none.
+    fn ready_publisher(self: Arc<Self>) -> Option<Arc<dyn ReadyPublisher>> {
+        None
+    }
+
     /// Publishes many events, in order, as fast as the transport allows. Gives the results in the same order, and
     /// stops taking events from the iterator after the first failure.
     ///
@@ -70,6 +75,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Ends all consumers, after what they had taken in, and lets go of every connection. Repeating it changes
     /// nothing.
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>>;
+}
+
+/// A backend that mostly publishes at once. A publish that borrowed the backend would have to be boxed, so that it can go
+/// to another task; this one need not be.
+pub trait ReadyPublisher: Send + Sync + 'static {
+    /// Publishes an event, as [`Backend::publish`] does. Called in a runtime.
+    fn publish_ready(&self, event: Outgoing) -> MaybeReady<'static, Result<(), BackendError>>;
 }
 
 /// An event on its way out.

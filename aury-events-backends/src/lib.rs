@@ -40,7 +40,8 @@ pub mod registry;
 #[doc(inline)]
 pub use crate::{
     backend::{
-        Backend, Capabilities, Health, Origin, Outgoing, SubscriptionHealth, SubscriptionSpec,
+        Backend, Capabilities, Health, Origin, Outgoing, ReadyPublisher, SubscriptionHealth,
+        SubscriptionSpec,
     },
     config::BackendConfig,
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},

@@ -52,7 +52,7 @@ fn heard(number: u32, delay: Duration) -> Heard {
 
 /// Has a bus publish an event after a delay. It is waiting when this is done.
 async fn delayed<E: Event>(bus: &EventBus, event: E, delay: Duration) -> Result<(), PublishError> {
-    bus.event(event).delay(delay).publish().await.map(drop)
+    bus.publish(event).delay(delay).await.map(drop)
 }
 
 /// How much later than due events came, in microseconds.

@@ -69,7 +69,7 @@ async fn pika_publishes_what_we_read_and_reads_what_we_publish() {
     for format in [Format::CloudEvents, Format::Aury] {
         let process = place.process_as("none", place.config().format(format));
         let bus = process.start().await.unwrap().default_bus();
-        let id = bus.event(Order { number: 7 }).header("tenant", "acme").publish().await.unwrap();
+        let id = bus.publish(Order { number: 7 }).header("tenant", "acme").await.unwrap();
         let message: Value = serde_json::from_str(&next()).unwrap();
         let body = &message["body"];
         assert_eq!(message["routing_key"], "interop.order");

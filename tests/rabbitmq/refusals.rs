@@ -152,9 +152,9 @@ async fn an_event_that_is_too_large_for_the_broker_harms_no_other() {
         assert!(text.contains("refusals.admin") && text.contains("max size 1000000"), "{text}");
     }
     check_orders(&copies).await;
-    let mut waiting = bus.event(large).delay(Duration::from_secs(2));
+    let mut waiting = bus.publish(large).delay(Duration::from_secs(2));
     waiting = waiting.header("k", "v");
-    let error = waiting.publish().await.unwrap_err();
+    let error = waiting.await.unwrap_err();
     assert!(text(&error).contains("max size 1000000"), "{}", text(&error));
     events.shutdown().await.unwrap();
 }

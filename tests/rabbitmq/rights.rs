@@ -114,7 +114,7 @@ async fn healthy_run(place: &Place) {
     for number in 0..4 {
         bus.publish(Order { number }).await.unwrap();
     }
-    bus.event(Order { number: 4 }).delay(Duration::from_millis(300)).publish().await.unwrap();
+    bus.publish(Order { number: 4 }).delay(Duration::from_millis(300)).await.unwrap();
     log.reaches(6).await;
     assert!(bus.health().is_up);
     events.shutdown().await.unwrap();

@@ -160,13 +160,13 @@ async fn a_subscriber_that_is_just_leaving_loses_no_letter() {
 async fn redis_pub_sub_refuses_a_delay_and_says_what_else_there_is() {
     let server = RedisServer::start();
     let bus = process(&BusConfig::redis(server.url())).await;
-    let event = bus.event(OrderPlaced { number: 1 }).delay(Duration::from_secs(1));
+    let event = bus.publish(OrderPlaced { number: 1 }).delay(Duration::from_secs(1));
     assert_eq!(
-        event.publish().await.unwrap_err().to_string(),
+        event.await.unwrap_err().to_string(),
         "the backend `redis` of the bus `default` cannot publish with a delay: use `memory`, `redis-streams` or \
          `rabbitmq` for this bus, or wait before publishing"
     );
-    bus.event(OrderPlaced { number: 1 }).delay(Duration::ZERO).publish().await.unwrap();
+    bus.publish(OrderPlaced { number: 1 }).delay(Duration::ZERO).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +177,7 @@ async fn a_delayed_event_of_redis_streams_survives_every_process_and_the_server(
     let publisher = process(&config).await;
     let start = Instant::now();
     let delay = Duration::from_secs(3);
-    publisher.event(OrderPlaced { number: 1 }).delay(delay).publish().await.unwrap();
+    publisher.publish(OrderPlaced { number: 1 }).delay(delay).await.unwrap();
     publisher.settled().await;
     drop(publisher);
     server.kill();

@@ -101,7 +101,7 @@ async fn buses_with_different_prefixes_do_not_mix() {
     .await
     .unwrap();
     theirs.publish(order(1)).await.unwrap();
-    ours.event(order(2)).header("tenant", "acme").publish().await.unwrap();
+    ours.publish(order(2)).header("tenant", "acme").await.unwrap();
     until("it came", SOON, || !heard.lock().unwrap().is_empty()).await;
     assert_eq!(*heard.lock().unwrap(), ["order.created Some(\"acme\")"]);
 }

@@ -82,8 +82,8 @@ async fn does_everything(config: BusConfig, has_delay: bool) {
     }
     bus.publish_all((10..20).map(|number| Order { number })).await.unwrap();
     if has_delay {
-        let delayed = bus.event(Order { number: 20 }).delay(Duration::from_millis(100));
-        delayed.publish().await.unwrap();
+        let delayed = bus.publish(Order { number: 20 }).delay(Duration::from_millis(100));
+        delayed.await.unwrap();
     }
     let count = if has_delay { 21 } else { 20 };
     until("the others hear all", SOON, || broadcast.count() == count).await;

@@ -29,8 +29,8 @@ async fn remind(event: &Reminder, context: Context, State(log): State<Log>, star
 
 #[subscribe(name = "delays.plan")]
 async fn plan(_: &Ordered, bus: EventBus, State(log): State<Log>) {
-    let reminder = bus.event(Reminder { number: 1 }).delay(Duration::from_secs(5));
-    log.add(format!("planned {}", reminder.publish().await.is_ok()));
+    let reminder = bus.publish(Reminder { number: 1 }).delay(Duration::from_secs(5));
+    log.add(format!("planned {}", reminder.await.is_ok()));
 }
 
 async fn started(shutdown: Duration) -> (EventBusManager, Log) {
@@ -48,9 +48,9 @@ async fn a_delayed_event_comes_at_its_time_and_holds_up_no_other() {
     let bus = manager.default_bus();
     for (number, seconds) in [(0, 60), (1, 20), (2, 40), (3, 20)] {
         let delay = Duration::from_secs(seconds);
-        bus.event(Reminder { number }).delay(delay).publish().await.unwrap();
+        bus.publish(Reminder { number }).delay(delay).await.unwrap();
     }
-    bus.event(Reminder { number: 4 }).delay(Duration::ZERO).publish().await.unwrap();
+    bus.publish(Reminder { number: 4 }).delay(Duration::ZERO).await.unwrap();
     assert_eq!(bus.health().delayed, 4);
     sleep(Duration::from_millis(19_999)).await;
     assert_eq!(log.entries(), ["4 after 0 s, attempt 1"]);
@@ -80,7 +80,7 @@ async fn a_delayed_event_goes_to_those_who_listen_when_its_time_has_come() {
     };
     let leaves = bus.subscribe(listen("leaves")).await.unwrap();
     let delay = Duration::from_secs(10);
-    bus.event(Reminder { number: 0 }).delay(delay).publish().await.unwrap();
+    bus.publish(Reminder { number: 0 }).delay(delay).await.unwrap();
     leaves.unsubscribe().await;
     bus.subscribe(listen("comes later")).await.unwrap();
     bus.settled().await;
@@ -90,7 +90,7 @@ async fn a_delayed_event_goes_to_those_who_listen_when_its_time_has_come() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_what_is_delayed_and_for_what_a_subscriber_delays_meanwhile() {
     let (manager, log) = started(HALF_A_MINUTE).await;
-    manager.default_bus().event(Ordered).delay(Duration::from_secs(8)).publish().await.unwrap();
+    manager.default_bus().publish(Ordered).delay(Duration::from_secs(8)).await.unwrap();
     in_time(manager.shutdown()).await.unwrap();
     assert_eq!(log.entries(), ["planned true", "1 after 13 s, attempt 1"]);
 }
@@ -101,7 +101,7 @@ async fn what_is_delayed_past_the_end_of_a_shutdown_is_reported() {
     let bus = manager.default_bus();
     for number in 0..3 {
         let delay = Duration::from_secs(3600);
-        bus.event(Reminder { number }).delay(delay).publish().await.unwrap();
+        bus.publish(Reminder { number }).delay(delay).await.unwrap();
     }
     let error = manager.shutdown().await.unwrap_err();
     assert_eq!((error.delayed(), error.left()), (3, &[][..]));
@@ -109,7 +109,7 @@ async fn what_is_delayed_past_the_end_of_a_shutdown_is_reported() {
     assert_eq!(error.to_string().trim(), text);
     sleep(Duration::from_secs(7200)).await;
     assert!(log.entries().is_empty());
-    let late = bus.event(Reminder { number: 3 }).delay(Duration::from_secs(1)).publish().await;
+    let late = bus.publish(Reminder { number: 3 }).delay(Duration::from_secs(1)).await;
     assert!(late.unwrap_err().is_closed());
 }
 
@@ -117,6 +117,6 @@ async fn what_is_delayed_past_the_end_of_a_shutdown_is_reported() {
 async fn a_delay_longer_than_any_clock_is_no_panic() {
     let (manager, _) = started(Duration::from_secs(1)).await;
     let bus = manager.default_bus();
-    bus.event(Reminder { number: 0 }).delay(Duration::MAX).publish().await.unwrap();
+    bus.publish(Reminder { number: 0 }).delay(Duration::MAX).await.unwrap();
     assert_eq!(bus.health().delayed, 1);
 }

@@ -23,6 +23,7 @@ mod oracle;
 mod parameters;
 mod policies;
 mod process;
+mod publishing;
 mod raw;
 mod receipts;
 mod shutdown;

@@ -37,11 +37,10 @@ async fn note(_: &OrderCreated, Tenant(tenant): Tenant, context: Context, State(
 async fn headers_and_key_reach_the_subscriber() {
     let (builder, log) = manager_of(module_path!());
     let bus = builder.start().await.unwrap().default_bus();
-    bus.event(OrderCreated { order_id: 7 })
+    bus.publish(OrderCreated { order_id: 7 })
         .header("tenant", "wrong")
         .header("tenant", "acme")
         .key("k")
-        .publish()
         .await
         .unwrap();
     in_time(bus.settled()).await;

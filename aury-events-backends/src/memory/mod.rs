@@ -26,13 +26,14 @@ use self::{
     routes::Routes,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Origin, Outgoing, ReadyPublisher, SubscriptionSpec},
     config::BackendConfig,
     dead_letters::DeadLetterReader,
     delivery::Consumer,
     envelope::Envelope,
     error::BackendError,
     in_flight::InFlight,
+    kit,
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -79,27 +80,60 @@ impl MemoryBackend {
         self.routes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cold]
-    fn publish_later(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
-        // Polled, it is in a runtime.
-        MaybeReady::pending(async { self.delays.add(event) })
+    /// Publishes an event, if that takes no wait.
+    #[inline(always)]
+    fn try_publish(&self, event: Outgoing) -> Result<Result<(), BackendError>, Box<Wait>> {
+        let routes = self.routes();
+        if !routes.takes(event.origin) {
+            return Ok(Err(BackendError::closed()));
+        }
+        if event.delay.is_some() {
+            return Err(Box::new(Wait::Delayed(event)));
+        }
+        let full = match routes.resolved(event.envelope.metadata().name()) {
+            Some(queues) => offer(queues, event),
+            None => {
+                drop(routes);
+                let queues = self.routes_mut().resolve(event.envelope.metadata().name());
+                offer(&queues, event)
+            }
+        };
+        match full {
+            None => Ok(Ok(())),
+            Some(full) => Err(Box::new(Wait::Full(*full))),
+        }
     }
 
-    /// Waits for a place in the queues that were full, one after the other: the event is in all others already.
-    async fn publish_when_free(&self, full: Full) -> Result<(), BackendError> {
-        let adding: Vec<_> = full
-            .queues
-            .into_iter()
-            .map(|queue| queue.add_when_free(full.envelope.clone()))
-            .collect();
-        for added in adding {
-            // A queue that ends meanwhile belongs to a subscriber that has left.
-            if added.await.is_err() && self.routes().is_closed() {
-                return Err(BackendError::closed());
+    /// Publishes what has to wait. In a runtime.
+    #[cold]
+    fn publish_after(&self, wait: Wait) -> MaybeReady<'static, Result<(), BackendError>> {
+        match wait {
+            Wait::Delayed(event) => MaybeReady::ready(self.delays.add(event)),
+            Wait::Full(full) => {
+                let routes = Arc::clone(&self.routes);
+                MaybeReady::pending(publish_when_free(full, routes))
             }
         }
-        Ok(())
     }
+}
+
+/// Waits for a place in the queues that were full, one after the other: the event is in all others already.
+async fn publish_when_free(full: Full, routes: Arc<RwLock<Routes>>) -> Result<(), BackendError> {
+    let envelope = full.envelope;
+    let adding = full.queues.into_iter().map(|queue| queue.add_when_free(envelope.clone()));
+    for added in adding.collect::<Vec<_>>() {
+        // A queue that ends meanwhile belongs to a subscriber that has left.
+        if added.await.is_err() && kit::read(&routes).is_closed() {
+            return Err(BackendError::closed());
+        }
+    }
+    Ok(())
+}
+
+/// Why an event was not published at once.
+enum Wait {
+    Delayed(Outgoing),
+    Full(Full),
 }
 
 /// An event, and the queues that had no place for it.
@@ -132,32 +166,30 @@ fn note_full(full: &mut Option<Box<Full>>, queue: &Arc<Queue>, envelope: Envelop
     full.queues.push(Arc::clone(queue));
 }
 
+impl ReadyPublisher for MemoryBackend {
+    fn publish_ready(&self, event: Outgoing) -> MaybeReady<'static, Result<(), BackendError>> {
+        match self.try_publish(event) {
+            Ok(published) => MaybeReady::ready(published),
+            Err(wait) => self.publish_after(*wait),
+        }
+    }
+}
+
 impl Backend for MemoryBackend {
     fn capabilities(&self) -> Capabilities {
         CAPABILITIES
     }
 
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
-        let routes = self.routes();
-        if !routes.takes(event.origin) {
-            return MaybeReady::ready(Err(BackendError::closed()));
+        match self.try_publish(event) {
+            Ok(published) => MaybeReady::ready(published),
+            // Polled, it is in a runtime.
+            Err(wait) => MaybeReady::pending(async move { self.publish_after(*wait).await }),
         }
-        if event.delay.is_some() {
-            drop(routes);
-            return self.publish_later(event);
-        }
-        let full = match routes.resolved(event.envelope.metadata().name()) {
-            Some(queues) => offer(queues, event),
-            None => {
-                drop(routes);
-                let queues = self.routes_mut().resolve(event.envelope.metadata().name());
-                offer(&queues, event)
-            }
-        };
-        match full {
-            None => MaybeReady::ready(Ok(())),
-            Some(full) => MaybeReady::pending(self.publish_when_free(*full)),
-        }
+    }
+
+    fn ready_publisher(self: Arc<Self>) -> Option<Arc<dyn ReadyPublisher>> {
+        Some(self)
     }
 
     fn subscribe(

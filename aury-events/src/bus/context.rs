@@ -1,11 +1,9 @@
 //! The buses of the event that is being handled.
 
-use aury_events_backends::EventId;
-
-use super::EventBus;
+use super::{EventBus, Publish};
 use crate::{
     declared::{Event, IntoEvent},
-    error::{BoxError, PublishError},
+    error::BoxError,
     extract::FromContext,
     runtime::Context,
 };
@@ -23,11 +21,13 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// See [`PublishError`].
-    pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
-        let index = self.handle().index_of(T::Event::BUS)?;
-        let bus = EventBus::new(self.handle().clone(), index);
-        bus.event(event).caused_by(self).publish().await
+    /// See [`PublishError`](crate::PublishError).
+    pub fn publish<T: IntoEvent>(&self, event: T) -> Publish<T::Event> {
+        let (handle, event) = (self.handle().clone(), event.into_event());
+        match handle.index_of(T::Event::BUS) {
+            Ok(index) => Publish::on(EventBus::new(handle, index), event).caused_by(self),
+            Err(unknown) => Publish::on(self.bus(), event).nowhere(unknown),
+        }
     }
 }
 

@@ -49,25 +49,22 @@ impl EventBus {
         self.core().name()
     }
 
-    /// Publishes an event on this bus, whatever bus its type names.
+    /// Publishes an event on this bus, whatever bus its type names: a future that is inert until it is polled, to which
+    /// a header, a key or a delay can be added before. See [`Publish`].
     ///
     /// `Ok` means: on `memory`, that it is in the queue of every subscriber here; on `redis`, that the server took it;
     /// on `redis-streams` and `rabbitmq`, that the server holds it and confirmed it. While the queue of a subscriber in
     /// this process is full, an application waits for a place in it; a subscriber that publishes never does.
     ///
     /// A publish by a subscriber belongs to the chain of the event that it handles: the same trace and correlation id.
-    ///
-    /// Cancelling it leaves it open which subscribers the event reaches. A caller who must keep the event on error
-    /// passes an [`Arc`].
+    /// A caller who must keep the event on error passes an [`Arc`].
     ///
     /// # Errors
     ///
     /// See [`PublishError`].
-    pub async fn publish<T: IntoEvent>(&self, event: T) -> Result<EventId, PublishError> {
-        let event = event.into_event();
-        let cause = Current::cause();
-        publish::check_hops::<T::Event>(self, cause.as_ref())?;
-        publish::send(self, publish::outgoing(self, event, cause.as_ref())).await
+    #[inline]
+    pub fn publish<T: IntoEvent>(&self, event: T) -> Publish<T::Event> {
+        Publish::on(self.clone(), event.into_event())
     }
 
     /// Publishes many events of one type, in order, as fast as the backend takes them. Gives their ids in the same
@@ -86,7 +83,7 @@ impl EventBus {
         check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
         let mut ids = Vec::new();
         let mut outgoing = events.into_iter().map(|event| {
-            let outgoing = publish::outgoing(self, event.into_event(), cause.as_ref());
+            let outgoing = publish::outgoing(self, self.core(), event.into_event(), cause.as_ref());
             ids.push(outgoing.envelope.metadata().id());
             outgoing
         });
@@ -98,20 +95,6 @@ impl EventBus {
                 Err(PublishAllError::new(ids, PublishError::from_backend(error, self.name())))
             }
         }
-    }
-
-    /// An event with what goes along, to be published: headers, a key, a delay.
-    ///
-    /// ```
-    /// # use aury_events::prelude::*;
-    /// # use serde::{Deserialize, Serialize};
-    /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
-    /// # async fn f(bus: EventBus) -> Result<(), aury_events::Error> {
-    /// bus.event(OrderCreated).header("tenant", "acme").publish().await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn event<T: IntoEvent>(&self, event: T) -> Publish<'_, T::Event> {
-        Publish::new(self, event.into_event())
     }
 
     /// Subscribes a closure to the events of one type, in this process, until

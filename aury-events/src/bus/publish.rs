@@ -1,78 +1,181 @@
 //! From an event to the backend.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll},
+    time::Duration,
+};
 
 use aury_events_backends::{
-    Envelope, EventId, Metadata, Origin, Outgoing, Payload,
-    envelope::{Cause, SharedStr},
+    BackendError, BoxFuture, Envelope, EventId, Metadata, Origin, Outgoing, Payload,
+    envelope::{Cause, SharedStr, TraceContext},
 };
 
 use super::EventBus;
 use crate::{
     declared::{Event, name_of},
-    error::PublishError,
-    runtime::{Context, Current},
+    error::{PublishError, UnknownBus},
+    runtime::{BusCore, Context, Current},
 };
 
-/// An event about to be published, with what goes along: made by [`EventBus::event`].
-#[must_use = "nothing happens until `publish` is called and awaited"]
-pub struct Publish<'a, E> {
-    bus: &'a EventBus,
-    event: Arc<E>,
+/// An event about to be published, with what goes along: made by [`EventBus::publish`] and
+/// [`aury_events::publish`](crate::publish).
+///
+/// It is a future. Nothing happens until it is polled, as by `.await` or in a task of its own:
+///
+/// ```
+/// # use aury_events::prelude::*;
+/// # use serde::{Deserialize, Serialize};
+/// # use std::time::Duration;
+/// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
+/// # async fn f(bus: EventBus) -> Result<(), Box<dyn std::error::Error>> {
+/// bus.publish(OrderCreated).header("tenant", "acme").delay(Duration::from_secs(60)).await?;
+/// tokio::spawn(bus.publish(OrderCreated)).await??;
+/// # Ok(()) }
+/// ```
+///
+/// Dropped while it waits, it may have reached some subscribers and not others.
+#[must_use = "nothing is published until it is awaited"]
+pub struct Publish<E> {
+    /// The bus, or how to find the one that the event's type names.
+    to: Result<EventBus, FindBus>,
+    /// Taken when it is handed to the backend.
+    event: Option<Arc<E>>,
+    /// A trait object, whose drop is a call: where there is none, all that is left of it is a test.
+    rare: Option<Box<dyn AnyRare>>,
+}
+
+/// Finds a bus by its name.
+type FindBus = fn(&str) -> Result<EventBus, UnknownBus>;
+
+/// What is rarely there.
+#[derive(Default)]
+struct Rare {
+    unknown_bus: Option<UnknownBus>,
     cause: Option<Cause>,
+    trace: Option<TraceContext>,
     key: Option<SharedStr>,
     headers: Vec<(SharedStr, SharedStr)>,
     delay: Option<Duration>,
+    waiting: Option<Waiting>,
 }
 
-impl<'a, E: Event> Publish<'a, E> {
-    pub(super) fn new(bus: &'a EventBus, event: Arc<E>) -> Self {
-        Self { bus, event, cause: None, key: None, headers: Vec::new(), delay: None }
+/// [`Rare`] alone.
+trait AnyRare: Send {
+    fn rare(&mut self) -> &mut Rare;
+
+    fn into_rare(self: Box<Self>) -> Rare;
+}
+
+impl AnyRare for Rare {
+    fn rare(&mut self) -> &mut Rare {
+        self
+    }
+
+    fn into_rare(self: Box<Self>) -> Rare {
+        *self
+    }
+}
+
+/// What the backend has to wait for.
+struct Waiting {
+    id: EventId,
+    published: BoxFuture<'static, Result<(), BackendError>>,
+}
+
+impl<E: Event> Publish<E> {
+    #[inline]
+    pub(super) fn on(bus: EventBus, event: Arc<E>) -> Self {
+        Self { to: Ok(bus), event: Some(event), rare: None }
+    }
+
+    /// Publishes on the bus that `find` gives for the name which the event's type names, when the time has come.
+    #[inline]
+    pub(crate) fn on_found(find: FindBus, event: Arc<E>) -> Self {
+        Self { to: Err(find), event: Some(event), rare: None }
+    }
+
+    /// Fails when it is published: there is no such bus.
+    pub(super) fn nowhere(self, unknown_bus: UnknownBus) -> Self {
+        self.with(|rare| rare.unknown_bus = Some(unknown_bus))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Rare)) -> Self {
+        set(self.rare_mut());
+        self
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::<Rare>::default()).rare()
     }
 
     /// Sets a header; one of the same name is replaced.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into().into(), value.into().into()));
-        self
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let header = (name.into().into(), value.into().into());
+        self.with(|rare| rare.headers.push(header))
     }
 
     /// Sets the key of this one event, in place of [`Event::key`].
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into().into());
-        self
+    pub fn key(self, key: impl Into<String>) -> Self {
+        let key = key.into().into();
+        self.with(|rare| rare.key = Some(key))
     }
 
-    /// Has it delivered later: to those who listen to it when so much time has passed since [`publish`](Self::publish),
-    /// and not before.
+    /// Delivers the event later: to those who listen to it when so much time has passed since it was published.
     ///
-    /// `Ok` of `publish` means that it waits. On `memory`, it waits in this process: it counts as in flight, so that
+    /// `Ok` then means that the event waits. On `memory`, it waits in this process: it counts as in flight, so that
     /// [`settled`](EventBus::settled) waits for it, and a shutdown too, up to its time limit; what is left over then is
-    /// lost, and [`ShutdownError`](crate::ShutdownError) says so. On `redis-streams` and `rabbitmq`, it waits on the
+    /// lost, and [`ShutdownError`](crate::ShutdownError) reports it. On `redis-streams` and `rabbitmq`, it waits on the
     /// server and survives every process; it may come up to half a second late. `redis` offers no delay.
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = Some(delay).filter(|delay| !delay.is_zero());
-        self
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with(|rare| rare.delay = Some(delay).filter(|delay| !delay.is_zero()))
+    }
+
+    /// Continues a trace that came from elsewhere, as with a request, in place of that of the event that the current
+    /// task handles.
+    pub fn trace(self, trace: TraceContext) -> Self {
+        self.with(|rare| rare.trace = Some(trace))
     }
 
     /// Publishes it as a consequence of the event of `context`, in place of the one that the current task handles.
-    pub fn caused_by(mut self, context: &Context) -> Self {
-        self.cause = Some(context.metadata().as_cause());
-        self
+    pub fn caused_by(self, context: &Context) -> Self {
+        self.with(|rare| rare.cause = Some(context.metadata().as_cause()))
     }
 
-    /// Publishes the event.
-    ///
-    /// # Errors
-    ///
-    /// See [`PublishError`].
-    pub async fn publish(self) -> Result<EventId, PublishError> {
-        let Self { bus, event, cause, key, headers, delay } = self;
+    #[inline(always)]
+    fn found(&mut self) -> Result<&EventBus, UnknownBus> {
+        if let Err(find) = self.to {
+            self.to = Ok(find(E::BUS)?);
+        }
+        Ok(self.to.as_ref().unwrap_or_else(|_| unreachable!("it has just been found")))
+    }
+
+    /// Publishes an event with what goes along, and takes note of what the backend has to wait for.
+    #[cold]
+    fn start_with(&mut self, event: Arc<E>) -> Option<Result<EventId, PublishError>> {
+        let rare = self.rare.take().map(|rare| rare.into_rare()).unwrap_or_default();
+        let Rare { unknown_bus, cause, trace, key, headers, delay, .. } = rare;
+        let bus = match unknown_bus {
+            None => self.found(),
+            Some(unknown) => Err(unknown),
+        };
+        let bus = match bus {
+            Ok(bus) => bus,
+            Err(unknown) => return Some(Err(unknown.into())),
+        };
         if delay.is_some() && !bus.backend().capabilities().delay {
-            return Err(PublishError::no_delay(bus.name(), bus.core().backend_name()));
+            return Some(Err(PublishError::no_delay(bus.name(), bus.core().backend_name())));
         }
         let cause = cause.or_else(Current::cause);
-        check_hops::<E>(bus, cause.as_ref())?;
+        if let Err(error) = check_hops::<E>(bus, cause.as_ref()) {
+            return Some(Err(error));
+        }
         let mut metadata = metadata_of(bus, &*event, cause.as_ref());
+        if let Some(trace) = trace {
+            metadata = metadata.with_trace(trace);
+        }
         if let Some(key) = key {
             metadata = metadata.with_key(key);
         }
@@ -81,19 +184,110 @@ impl<'a, E: Event> Publish<'a, E> {
         }
         let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
         let origin = origin_of(cause.as_ref());
-        send(bus, Outgoing { envelope, origin, delay }).await
+        let id = envelope.metadata().id();
+        match hand_over(bus.core(), Outgoing { envelope, origin, delay }) {
+            Ok(published) => Some(outcome(bus, id, published)),
+            Err(published) => self.wait(id, published),
+        }
+    }
+
+    #[cold]
+    fn wait(
+        &mut self,
+        id: EventId,
+        published: BoxFuture<'static, Result<(), BackendError>>,
+    ) -> Option<Result<EventId, PublishError>> {
+        self.rare_mut().waiting = Some(Waiting { id, published });
+        None
+    }
+
+    #[cold]
+    fn poll_waiting(&mut self, task: &mut Task<'_>) -> Poll<Result<EventId, PublishError>> {
+        let waiting = self.rare.as_mut().and_then(|rare| rare.rare().waiting.as_mut());
+        let (Some(waiting), Ok(bus)) = (waiting, &self.to) else {
+            panic!("a completed future is not polled again");
+        };
+        let published = std::task::ready!(waiting.published.as_mut().poll(task));
+        let outcome = outcome(bus, waiting.id.clone(), published);
+        self.rare = None;
+        Poll::Ready(outcome)
     }
 }
 
-impl<E: Event> fmt::Debug for Publish<'_, E> {
+impl<E: Event> Future for Publish<E> {
+    type Output = Result<EventId, PublishError>;
+
+    /// # Panics
+    ///
+    /// When polled again after it has completed, as other futures do.
+    #[inline]
+    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(event) = this.event.take() else { return this.poll_waiting(task) };
+        if this.rare.is_some() {
+            return match this.start_with(event) {
+                Some(outcome) => Poll::Ready(outcome),
+                None => this.poll_waiting(task),
+            };
+        }
+        let bus = match this.found() {
+            Ok(bus) => bus,
+            Err(unknown) => return Poll::Ready(Err(unknown.into())),
+        };
+        let cause = Current::cause();
+        if let Err(error) = check_hops::<E>(bus, cause.as_ref()) {
+            return Poll::Ready(Err(error));
+        }
+        // Looked up once: it is behind two pointers.
+        let core = bus.core();
+        let outgoing = outgoing(bus, core, event, cause.as_ref());
+        let id = outgoing.envelope.metadata().id();
+        match hand_over(core, outgoing) {
+            Ok(Ok(())) => Poll::Ready(Ok(id)),
+            Ok(Err(error)) => Poll::Ready(Err(PublishError::from_backend(error, core.name()))),
+            Err(published) => {
+                this.wait(id, published);
+                this.poll_waiting(task)
+            }
+        }
+    }
+}
+
+/// Hands an event to the backend.
+#[inline(always)]
+fn hand_over(
+    core: &BusCore,
+    outgoing: Outgoing,
+) -> Result<Result<(), BackendError>, BoxFuture<'static, Result<(), BackendError>>> {
+    match core.ready_publisher() {
+        Some(publisher) => publisher.publish_ready(outgoing).now(),
+        None => {
+            let backend = Arc::clone(core.shared_backend());
+            Err(Box::pin(async move { backend.publish(outgoing).await }))
+        }
+    }
+}
+
+#[cold]
+fn outcome(
+    bus: &EventBus,
+    id: EventId,
+    published: Result<(), BackendError>,
+) -> Result<EventId, PublishError> {
+    match published {
+        Ok(()) => Ok(id),
+        Err(error) => Err(PublishError::from_backend(error, bus.name())),
+    }
+}
+
+impl<E: Event> fmt::Debug for Publish<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publish")
-            .field("event", &E::NAME)
-            .field("bus", &self.bus.name())
-            .field("key", &self.key)
-            .field("headers", &self.headers)
-            .field("delay", &self.delay)
-            .finish_non_exhaustive()
+        let mut output = f.debug_struct("Publish");
+        output.field("event", &E::NAME);
+        if let Ok(bus) = &self.to {
+            output.field("bus", &bus.name());
+        }
+        output.finish_non_exhaustive()
     }
 }
 
@@ -120,8 +314,13 @@ fn origin_of(cause: Option<&Cause>) -> Origin {
 
 /// Puts an event into its envelope, as one that is published now.
 #[inline]
-pub(super) fn outgoing<E: Event>(bus: &EventBus, event: Arc<E>, cause: Option<&Cause>) -> Outgoing {
-    let envelope = if bus.core().is_remote() {
+pub(super) fn outgoing<E: Event>(
+    bus: &EventBus,
+    core: &BusCore,
+    event: Arc<E>,
+    cause: Option<&Cause>,
+) -> Outgoing {
+    let envelope = if core.is_remote() {
         Envelope::new(metadata_of(bus, &*event, cause), Payload::Typed(E::into_payload(event)))
     } else {
         // The key stays in the event, where subscribers in this process see it.
@@ -137,25 +336,5 @@ fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Me
     match event.key() {
         Some(key) => metadata.with_key(&*key),
         None => metadata,
-    }
-}
-
-/// Hands an event to the bus's backend, at once: what is left to be awaited holds the outcome, not the event.
-#[inline]
-pub(super) fn send(
-    bus: &EventBus,
-    outgoing: Outgoing,
-) -> impl Future<Output = Result<EventId, PublishError>> + Send {
-    let id = outgoing.envelope.metadata().id();
-    let published = bus.backend().publish(outgoing).now();
-    async move {
-        let published = match published {
-            Ok(published) => published,
-            Err(pending) => pending.await,
-        };
-        match published {
-            Ok(()) => Ok(id),
-            Err(error) => Err(PublishError::from_backend(error, bus.name())),
-        }
     }
 }

@@ -1,13 +1,12 @@
 //! The process-wide manager, for those who need no other.
 
-use aury_events_backends::EventId;
 use once_cell::sync::OnceCell;
 
 use super::{EventBusManager, EventBusManagerBuilder};
 use crate::{
-    bus::EventBus,
-    declared::{DEFAULT_BUS, Event as _, IntoEvent},
-    error::{Error, PublishError, UnknownBus},
+    bus::{EventBus, Publish},
+    declared::{DEFAULT_BUS, IntoEvent},
+    error::{Error, UnknownBus},
     runtime::Current,
 };
 
@@ -67,8 +66,9 @@ fn manager() -> Option<EventBusManager> {
 /// # Errors
 ///
 /// See [`PublishError`].
-pub async fn publish<T: IntoEvent>(event: T) -> Result<EventId, PublishError> {
-    bus(T::Event::BUS)?.publish(event).await
+#[inline]
+pub fn publish<T: IntoEvent>(event: T) -> Publish<T::Event> {
+    Publish::on_found(bus, event.into_event())
 }
 
 /// The bus of that name: in a subscriber, of the manager which runs it; elsewhere, of the process.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aury_events_backends::{Backend, Health, SubscriptionHealth, Topic};
+use aury_events_backends::{Backend, Health, ReadyPublisher, SubscriptionHealth, Topic};
 use tokio::task::JoinHandle;
 
 use super::circuit_breaker::Breaker;
@@ -15,6 +15,7 @@ use super::circuit_breaker::Breaker;
 pub(crate) struct BusCore {
     name: Arc<str>,
     backend: Arc<dyn Backend>,
+    ready_publisher: Option<Arc<dyn ReadyPublisher>>,
     backend_name: String,
     is_remote: bool,
     shutdown_timeout: Duration,
@@ -65,6 +66,7 @@ impl BusCore {
         Self {
             name,
             is_remote: backend.capabilities().remote,
+            ready_publisher: Arc::clone(&backend).ready_publisher(),
             backend,
             backend_name,
             shutdown_timeout,
@@ -80,6 +82,17 @@ impl BusCore {
     #[inline]
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
+    }
+
+    /// The backend, to be shared.
+    pub(crate) fn shared_backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The backend's way of publishing without a box.
+    #[inline]
+    pub(crate) fn ready_publisher(&self) -> Option<&dyn ReadyPublisher> {
+        self.ready_publisher.as_deref()
     }
 
     /// What selects the backend, as in `redis-streams`.

@@ -72,7 +72,7 @@ use crate::error::BoxError;
 ///     let events =
 ///         EventBusManager::builder().middleware(Timing).middleware(KnownTenants).start().await?;
 ///     let bus = events.default_bus();
-///     bus.event(OrderCreated).header("tenant", "acme").publish().await?;
+///     bus.publish(OrderCreated).header("tenant", "acme").await?;
 ///     events.shutdown().await?;
 ///     Ok(())
 /// }
