@@ -196,3 +196,101 @@ async fn throughput() {
     compare("the same envelope", &server, envelope).await;
     compare("the raw client without envelope", &server, bare).await;
 }
+
+/// An event of a backlog.
+#[derive(Clone, Serialize, Deserialize, Event)]
+#[event(name = "throughput.backlog")]
+struct Backlog {
+    number: u64,
+    text: String,
+}
+
+/// How many events wait when the reading begins.
+const BACKLOG: u64 = 40_000;
+
+#[subscribe]
+async fn read_backlog(event: &Backlog, State(arrived): State<Arc<Arrived>>) {
+    arrived.add(event.number);
+}
+
+/// Reads a backlog with the raw client: what has been handled is acknowledged in one go with the next read. Gives
+/// events per second.
+async fn read_raw(connection: &mut redis::aio::MultiplexedConnection, prefetch: usize) -> f64 {
+    #[derive(Deserialize)]
+    struct Structured {
+        data: Backlog,
+    }
+    let key = "events:throughput.backlog";
+    let start = Instant::now();
+    let (mut count, mut done) = (0, Vec::new());
+    while count < BACKLOG {
+        let mut both = redis::pipe();
+        if !done.is_empty() {
+            both.cmd("XACK").arg(key).arg("raw").arg(&done).ignore();
+        }
+        both.cmd("XREADGROUP").arg("GROUP").arg("raw").arg("c").arg("COUNT").arg(prefetch);
+        both.arg("STREAMS").arg(key).arg(">");
+        let (read,): (redis::streams::StreamReadReply,) =
+            both.query_async(connection).await.unwrap();
+        done.clear();
+        for entry in read.keys.into_iter().flat_map(|stream| stream.ids) {
+            let event: Vec<u8> = entry.get("event").unwrap();
+            let event: Structured = serde_json::from_slice(&event).unwrap();
+            std::hint::black_box(event.data.number);
+            done.push(entry.id);
+            count += 1;
+        }
+    }
+    redis::cmd("XACK").arg(key).arg("raw").arg(&done).exec_async(connection).await.unwrap();
+    BACKLOG as f64 / start.elapsed().as_secs_f64()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: run it alone, in a release build"]
+async fn throughput_of_streams() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    raw.set_response_timeout(Duration::from_secs(10));
+    let start = async |prefetch: Option<u32>, arrived: &Arc<Arrived>| {
+        let mut config = BusConfig::redis_streams(server.url());
+        if let Some(prefetch) = prefetch {
+            config = config.prefetch(prefetch);
+        }
+        let builder = EventBusManager::builder().service("tests").state(Arc::clone(arrived));
+        let builder = builder.subscribers("redis::throughput::read_backlog");
+        builder.bus("default", config).start().await.unwrap()
+    };
+    for prefetch in [Some(32), Some(256), Some(1024), None] {
+        let (mut by_us, mut by_raw) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            redis::cmd("FLUSHALL").exec_async(&mut raw).await.unwrap();
+            let arrived = Arc::new(Arrived::default());
+            // The groups are there before the backlog is.
+            start(prefetch, &arrived).await.shutdown().await.unwrap();
+            let mut create = redis::cmd("XGROUP");
+            create.arg("CREATE").arg("events:throughput.backlog").arg("raw").arg("0");
+            create.exec_async(&mut raw).await.unwrap();
+            let publisher = EventBusManager::builder().service("publisher").subscribers("none");
+            let publisher = publisher.bus("default", BusConfig::redis_streams(server.url()));
+            let publisher = publisher.start().await.unwrap();
+            let event = |number| Backlog { number, text: "x".repeat(160) };
+            publisher.default_bus().publish_all((0..BACKLOG).map(event)).await.unwrap();
+            publisher.shutdown().await.unwrap();
+            by_raw.push(read_raw(&mut raw, prefetch.unwrap_or(256) as usize).await);
+
+            let manager = start(prefetch, &arrived).await;
+            arrived.reach(1).await;
+            let (start, first) = (Instant::now(), arrived.count.load(SeqCst));
+            arrived.reach(BACKLOG).await;
+            by_us.push((BACKLOG - first) as f64 / start.elapsed().as_secs_f64());
+            manager.shutdown().await.unwrap();
+        }
+        let (us, raw_rate) = (median(by_us), median(by_raw));
+        let label = prefetch.map_or("default".to_owned(), |it| it.to_string());
+        println!(
+            "streams, prefetch {label}: aury {us:.0}/s, raw {raw_rate:.0}/s, ratio {:.3}",
+            us / raw_rate
+        );
+    }
+}

@@ -7,7 +7,7 @@ use aury_events_backends::{BackendError, DeadLetter, DeadLetterReader};
 use super::EventBus;
 use crate::error::{BackendFailure, Error};
 
-/// The dead letters of a bus, the oldest first: events that a subscriber of this service could not handle, kept with
+/// The dead letters of a bus, those of each subscriber the oldest first: events that a subscriber of this service could not handle, kept with
 /// the reason until they are replayed or purged. Got by [`EventBus::dead_letters`].
 ///
 /// ```
@@ -31,7 +31,8 @@ use crate::error::{BackendFailure, Error};
 /// `#[subscribe]`, and those made at run time in this process, the latest 1024. [`of`](Self::of) selects another one.
 ///
 /// On `memory` the latest 1024 are kept, and [`Health::dropped_dead_letters`](crate::Health) counts those that were
-/// pushed out; on `redis` and `redis-streams`, about the latest ten thousand.
+/// pushed out; on `redis` and `redis-streams`, the latest of each subscriber within `EVENT_DEAD_LETTER_MAX_COUNT` and
+/// `EVENT_DEAD_LETTER_MAX_BYTES`, and those that this process pushed out are counted there, too.
 pub struct DeadLetters {
     bus: EventBus,
     /// `None` for all that the program knows.

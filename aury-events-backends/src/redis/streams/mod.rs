@@ -15,13 +15,27 @@
 //!   there, and later ones go on where the group is. A pattern's group begins at that same time on streams that appear
 //!   later, so events of a new name are not missed either. Streams that other programs write to have to be in the set
 //!   `{prefix}:streams` for patterns to find them.
-//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries that it has read,
-//!   and at most as many again that it has taken over or that are due for a retry.
+//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries whose handler is not
+//!   done, and at most as many again that it has taken over or that are due for a retry; and at most `queue_bytes` bytes.
+//!   Entries whose settlement the server has not taken yet do not count, up to about a thousand of them.
 //! - A process that dies leaves its entries to others, which take them over once it has given no sign of life, and the
 //!   entries have not been touched, for the idle time (ten seconds). One that is merely slow keeps them. One that shuts
 //!   down in order leaves them at once.
-//! - The attempt of a delivery counts how often its entry was delivered, so an entry that was read but not begun when
-//!   its process died has lost an attempt.
+//! - An attempt is counted when a handler has reported what it came to, or has dropped the delivery. Being read, being
+//!   taken over, a lost connection, a pause and a shutdown count as nothing: that attempt is given once more.
+//! - What a dead process held is handed out one entry at a time, each after the server knows that its handler begins. If
+//!   that process dies, too, it is an interruption of that entry, which is counted; the others were only read. After
+//!   `max_interruptions` of them the entry is a dead letter, before its handler would begin again. The first death is not
+//!   counted, since nobody was told which handler had begun. A process that was silent for so long that others took it
+//!   for dead takes its own interruptions back when it goes on.
+//! - The group's own count of deliveries (`XPENDING`) holds both numbers: 2,000,000,003 is the third attempt of an entry
+//!   over which two processes have died. Nothing that others write into an entry is counted.
+//! - A settlement that the server refuses, as for want of a right, is tried again after a wait of its own, and holds up
+//!   neither others nor a shutdown. A retry that the server does not keep waits in this process.
+//! - When the server's memory is full (`maxmemory` with `noeviction`), publishing fails with the server's words. Handling
+//!   goes on, in a process that is started then, too: signs of life, groups, dead letters and retries are written by
+//!   scripts that a full server carries out, since they begin with a write that needs no room. A dead letter or a retry
+//!   takes the place of the entry that it was.
 //! - A retry of up to a second is waited for in place. A longer one is put aside on the server (`{prefix}:delayed`) and
 //!   comes back by the stream `{prefix}:retry:{group}`, up to a second late; it is no longer in flight meanwhile.
 //! - An event that is published with a delay is put aside in the same place, on the server, and comes to its stream up to
@@ -34,6 +48,11 @@
 //!   `XGROUP DESTROY`.
 //! - `broadcast` subscribers read without a group, from the time of their subscription on. Their position survives lost
 //!   connections, not the process. Their retries wait in place.
+//! - What others have written among the keys of the framework is set aside and said, and everything else goes on: a member
+//!   of the delayed events that is none goes to `{prefix}:set-aside`; one that the server refuses for its stream is tried
+//!   again; a pattern's stream whose key holds something else is not read.
+//! - A prefix is empty, or ends with one `:` and holds no two in a row; anything else is refused, since its keys could be
+//!   those of another bus. Every key that is no event's stream has a `:` after the prefix, which no event's name holds.
 //! - After `FLUSHALL`, groups are made anew and begin with what was published after it.
 //!
 //! The group, not the stream, keeps the order: with several processes, or after a retry, events are handled out of
