@@ -313,3 +313,32 @@ async fn what_others_put_among_the_waiting_is_set_aside_and_the_rest_goes_on() {
     .await;
     events.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq-server; tests/run installs it"]
+async fn a_process_that_is_gone_while_it_forwards_loses_nothing() {
+    const COUNT: u32 = 600;
+    let place = Place::at(RabbitServer::shared().url());
+    let lateness = Lateness::default();
+    let events = place.process("delays.heard").state(lateness.clone()).start().await.unwrap();
+    let doomed = [0, 1, 2].map(|_| place.process("none").start());
+    let doomed: Vec<_> = stream::iter(doomed).then(|it| it).try_collect().await.unwrap();
+    let bus = events.default_bus();
+    let sent = stream::iter(0..COUNT).map(|number| {
+        let delay = Duration::from_millis(1_500 + u64::from(number));
+        delayed(&bus, heard(number, delay), delay)
+    });
+    sent.buffer_unordered(256).try_collect::<()>().await.unwrap();
+    for (index, process) in doomed.into_iter().enumerate() {
+        until("some are due", SOON, || lateness.len() > 100 * (index + 1)).await;
+        // Without a shutdown.
+        drop(process);
+    }
+    let distinct = || {
+        let seen = lateness.0.lock().unwrap();
+        seen.iter().map(|(number, _)| *number).collect::<std::collections::HashSet<_>>().len()
+    };
+    until("all events", SOON, || distinct() == COUNT as usize).await;
+    println!("{} for {COUNT}", lateness.len());
+    events.shutdown().await.unwrap();
+}

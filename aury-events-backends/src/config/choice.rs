@@ -78,7 +78,7 @@ choice! {
         /// It is logged, once for each event name (`warn`).
         #[default]
         Warn = "warn",
-        /// The publish fails (`error`). Each then waits for the broker's answer to the one before.
+        /// The publish fails (`error`).
         Error = "error",
     }
 }

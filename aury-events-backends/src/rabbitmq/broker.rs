@@ -43,7 +43,7 @@ const HEARTBEAT: u16 = 10;
 
 /// The longest frame, in bytes, unless the URL says otherwise or the broker wants shorter ones: RabbitMQ's default. The
 /// client library reserves 32 of them twice, so a broker that sets no limit must not decide it.
-const FRAME_MAX: u32 = 128 * 1024;
+pub(super) const FRAME_MAX: u32 = 128 * 1024;
 
 /// How long a silent peer is probed, and how long sent data may stay unacknowledged, until the system gives the socket
 /// up.

@@ -1,60 +1,6 @@
 //! `EVENT_BACKEND=rabbitmq`: RabbitMQ (AMQP 0-9-1), 3.10 or later, with feature `rabbitmq`.
 //!
-//! # On the broker
-//!
-//! | | name | |
-//! |---|---|---|
-//! | exchange | `EVENT_EXCHANGE_NAME` | durable, of type `EVENT_EXCHANGE_TYPE`; events are routed by their names |
-//! | queue | `{exchange}/{service}/{subscriber}` | durable, of type `EVENT_QUEUE_TYPE`; shared by the processes of a service |
-//! | queue | `…/dead` | its dead letters, of the same type |
-//! | queue | `…/suspects` | what was delivered before and may have ended a process, of the same type; one process consumes it at a time |
-//! | queue | `…/marks` | who has begun a suspect, of the same type; there once there was a suspect |
-//! | queue | `…/process-{random}` | of a `broadcast` subscriber: exclusive to its process |
-//! | queue | `{exchange}/life:{process}` | exclusive to a process that has begun a suspect: it shows that the process lives |
-//! | queue | `{exchange}/delay:{time}`, `{exchange}/delay:waited` | what waits, whatever for and however long, and what has waited; always of type `quorum` |
-//! | queue | `{exchange}/delay:stranded` | what has waited and can go nowhere: look at it, and move or purge it |
-//!
-//! Names of queues begin with the exchange, so that two buses do not share their events; `/` and `%` in it are encoded.
-//! Everything is declared when it is needed, and again when it is gone; nothing is ever deleted. What exists with other
-//! arguments stops start-up with an error that says which. Queues of earlier names are left alone: let their processes
-//! empty them, then delete them.
-//!
-//! Queues of suspects and marks need no care. That of a subscriber that is gone for good keeps filling: delete it, with
-//! those beside it. A queue that is bound for an event which its subscriber no longer listens to makes dead letters of
-//! it, and a warning names the event: remove the binding when no process needs it any more.
-//!
-//! # What holds
-//!
-//! - `publish` is `Ok` when the broker has confirmed the event (*publisher confirms*): it is in every queue that is
-//!   bound for it, on disk. When the connection is lost before the confirm, the event is sent again, so it may be there
-//!   twice, with one event id. An event that no queue is bound for is what `EVENT_UNROUTABLE` says.
-//! - What is published after `subscribe` returned reaches the subscriber, also while no process of its service runs.
-//! - A message is delivered until it is settled. Each subscriber holds at most `prefetch` messages. Acknowledgements are
-//!   sent in batches, at most ten milliseconds after a delivery was settled. What is delivered again to the process that
-//!   held it is recognised: what it has settled is not handled again, and what a handler is busy with is not handed out
-//!   a second time.
-//! - An attempt is counted when a handler fails, or drops the delivery. A connection that is lost, a restart, a shutdown
-//!   and a process that dies count none.
-//! - What another process held is a suspect: it is handled alone, one at a time over all processes of the service, and
-//!   that it begins is put on record before. What `EVENT_MAX_INTERRUPTIONS` processes have begun as a suspect and died is
-//!   a dead letter before it runs again. The first process that dies is not on record, so a killer runs once more than
-//!   that. In one process, what is new waits for suspects that were there before, for two seconds at most.
-//! - A retry of up to a second is waited for in place. A longer one waits on the broker and outlives processes and
-//!   broker. A `broadcast` subscriber's retries wait in place.
-//! - Moving a message, to wait, to the suspects or to the dead letters, is publishing it byte for byte with confirm and
-//!   then acknowledging the original: a crash in between leaves both, never none. Left out are a time to live, the
-//!   user's name and headers by which the broker would route it elsewhere. What the broker refuses to take is rejected
-//!   into the dead letters, or waits in the process; health and a log line say so.
-//! - Short strings that are not UTF-8 are read with `?` in the place of what is not.
-//! - A delivery that a process holds longer than the broker's `consumer_timeout` (30 minutes by default) ends its
-//!   channel: all that it held is delivered again, and recognised if it comes back here.
-//! - Questions about dead letters go by a connection of their own and are answered within the publish timeout.
-//! - Heartbeats do not depend on the application's runtime. A handler that blocks it for five seconds is named in a
-//!   warning; after `EVENT_MAX_BLOCKED` the process gives up what it holds.
-//!
-//! Connections, one to publish and one to consume, are supervised: one that is lost is made again for ever, within two
-//! seconds of the broker's return. While the broker blocks publishers (its memory or disk alarm), `publish` waits up to
-//! the publish timeout, and [`Health`] tells.
+#![doc = include_str!("server.md")]
 
 mod acks;
 mod broker;

@@ -5,6 +5,7 @@
 //! lost with it. Then the culprit is singled out by the broker's words, and what is like it goes, one at a time, by a
 //! second channel, where a refusal hits nothing else. See [`Refusals`].
 
+mod header_size;
 mod in_flight;
 mod outbox;
 mod refusals;
@@ -132,6 +133,7 @@ impl Publisher {
     pub(super) async fn begin(&self, message: Message) -> Result<OnItsWay, BackendError> {
         let (reply, answer) = oneshot::channel();
         let name = message.name();
+        header_size::check(&message)?;
         let (limit, deadline) = (self.limit, due_after(self.limit));
         let link = Arc::clone(&self.link);
         let on_its_way = OnItsWay { reply: answer, name, link, limit, deadline };
