@@ -6,6 +6,9 @@ mod blocked_runtime;
 mod brokers;
 mod chaos;
 mod delays;
+mod dropped;
+#[path = "../dropping/mod.rs"]
+mod dropping;
 mod foreign;
 mod former_bindings;
 mod harness;

@@ -10,8 +10,8 @@ use lapin::{
 };
 use tokio::time::timeout;
 
-use super::link::Link;
-use crate::error::BackendError;
+use super::link::{Link, channel};
+use crate::{error::BackendError, kit::AttemptError};
 
 /// How long the broker may take to answer. One that has just started leaves requests about queues without a leader
 /// unanswered for ever; a new channel asks again.
@@ -32,7 +32,7 @@ impl<'a> Declarer<'a> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
         }
-        let channel = self.link.channel().await?;
+        let channel = channel(self.link).await?;
         self.channel = Some(channel.clone());
         Ok(channel)
     }
@@ -220,6 +220,16 @@ pub(super) async fn answered<T>(
     match timeout(ANSWER, asking).await {
         Ok(answer) => answer,
         Err(_) => Err(DeclareError::Passing(BackendError::timed_out(operation, ANSWER))),
+    }
+}
+
+impl From<DeclareError> for AttemptError {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::Final(error) if error.is_closed() => Self::Closed,
+            DeclareError::Final(error) => Self::refused(error),
+            DeclareError::Passing(error) => Self::transient(error),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     declare::{DeclareError, answered, denied},
     delays::Wait,
-    link::Link,
+    link::{Link, channel},
     message::delivery_headers,
     names::short,
     publisher::Publisher,
@@ -113,7 +113,7 @@ impl Forwarder {
             };
             let error = error.into_inner();
             let text = WithCauses(&error).to_string();
-            if !self.link.is_blocked() && said.as_ref() != Some(&text) {
+            if self.link.is_up() && said.as_ref() != Some(&text) {
                 let (bus, queue) = (&*self.bus, self.topology.names.waited());
                 tracing::warn!(
                     bus,
@@ -129,11 +129,11 @@ impl Forwarder {
     }
 
     async fn begin(&self) -> Result<(Channel, Consumer), DeclareError> {
-        self.link.unblocked().await?;
+        self.link.ready().await?;
         let beginning = async {
             let queue = self.topology.names.waited();
             self.topology.declare_waited(&self.link).await?;
-            let channel = self.link.channel().await?;
+            let channel = channel(&self.link).await?;
             let failed = |error: lapin::Error| match denied(&error) {
                 Some(said) => DeclareError::Final(BackendError::refused(
                     format!("RabbitMQ refused to let us consume from {queue}"),

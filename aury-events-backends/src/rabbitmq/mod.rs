@@ -32,20 +32,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
-};
+use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
 use self::{
     broker::Broker,
     dead_letters::DeadLetters,
-    declare::{DeclareError, answered},
+    declare::answered,
     delays::LONGEST_WAIT,
     forwarder::{Forwarder, Problem},
     inbox::{Inbox, InboxConsumer, Intake},
-    link::Link,
+    link::{BrokerConnector, Link},
     message::{Message, Messages},
     mover::Mover,
     names::Names,
@@ -66,7 +63,7 @@ use crate::{
     envelope::Topic,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Backoff, Stage, due_after, pulse},
+    kit::{Deadline, Stage, pulse, retry},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -137,16 +134,17 @@ impl RabbitMqBackend {
         let Connect { bus, service, config, .. } = connect;
         let names = Names::new(&config)?;
         let broker = || Broker::new(&config, format!("{service} {bus}"));
-        let deadline = due_after(config.connect_timeout);
-        let publishing = Link::connect(broker()?, "publishing", config.connect_timeout).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let consuming = Link::connect(broker()?, "consuming", left).await?;
+        let deadline = Deadline::after(config.connect_timeout);
+        let connector = |purpose| Ok::<_, BackendError>(BrokerConnector::new(broker()?, purpose));
+        let publishing = Link::connect(connector("publishing")?, deadline).await?;
+        let consuming = Link::connect(connector("consuming")?, deadline).await?;
 
         let topology = Arc::new(Topology::new(&config, names.clone()));
         let declare = || async {
             answered("declare the exchange", topology.declare_exchange(&publishing)).await
         };
-        until_declared(deadline, config.connect_timeout, declare).await?;
+        let operation = || "prepare RabbitMQ for the bus".to_owned();
+        retry(deadline, operation, || async { Ok(declare().await?) }).await?;
 
         let messages = Messages::new(&config, &service);
         let publisher = |manner| {
@@ -167,8 +165,6 @@ impl RabbitMqBackend {
             subscriptions: Arc::clone(&subscriptions),
         });
         let mut tasks = Tasks::default();
-        tasks.lasting.spawn(Arc::clone(&publishing).supervise());
-        tasks.lasting.spawn(Arc::clone(&consuming).supervise());
         tasks.lasting.spawn(publishing_events);
         tasks.lasting.spawn(moving);
         let forwarding = Problem::default();
@@ -323,37 +319,14 @@ impl RabbitMqBackend {
             taking_in,
         };
         let limit = self.config.connect_timeout;
-        let live = until_declared(due_after(limit), limit, || subscription.establish()).await?;
+        let establish = || async { Ok(subscription.establish().await?) };
+        let live = retry(limit, || operation.clone(), establish).await?;
         self.subscriptions.add(inbox);
         let mut tasks = self.tasks();
         while tasks.subscriptions.try_join_next().is_some() {}
         tasks.subscriptions.spawn(subscription.run(live, moving));
         Ok(Box::new(consumer))
     }
-}
-
-/// Tries until it succeeds, or fails for good, or the time is up.
-async fn until_declared<T, F: Future<Output = Result<T, DeclareError>>>(
-    deadline: Instant,
-    limit: Duration,
-    mut declare: impl FnMut() -> F,
-) -> Result<T, BackendError> {
-    let mut backoff = Backoff::new();
-    let mut last = None;
-    let declaring = async {
-        loop {
-            match declare().await {
-                Ok(declared) => return Ok(declared),
-                Err(DeclareError::Final(error)) => return Err(error),
-                Err(DeclareError::Passing(error)) => last = Some(error),
-            }
-            sleep(backoff.next_wait()).await;
-        }
-    };
-    let outcome = timeout_at(deadline, declaring).await;
-    outcome.unwrap_or_else(|_| {
-        Err(last.unwrap_or_else(|| BackendError::timed_out("reach RabbitMQ", limit)))
-    })
 }
 
 impl Backend for RabbitMqBackend {

@@ -15,7 +15,7 @@ use super::{
     acks::{Acks, LINGER},
     declare::{DeclareError, answered},
     inbox::{Inbox, Intake},
-    link::Link,
+    link::{Link, channel},
     message::delivery_headers,
     mover::{Mover, Moving},
     session::{Lane, Session},
@@ -105,7 +105,7 @@ enum End {
 impl Subscription {
     /// Declares the queues and begins to consume: what is published when this is done reaches the subscriber.
     pub(super) async fn establish(&self) -> Result<Live, DeclareError> {
-        self.link.unblocked().await?;
+        self.link.ready().await?;
         let queue = &self.mover.queues.queue;
         let operation = format!(
             "consume from the queue {queue}, which no node may be serving: see `rabbitmqctl list_queues name state \
@@ -134,7 +134,7 @@ impl Subscription {
         queue: ShortString,
         prefetch: u32,
     ) -> Result<Stream, DeclareError> {
-        let channel = self.link.channel().await?;
+        let channel = channel(&self.link).await?;
         let count = u16::try_from(prefetch).unwrap_or(u16::MAX);
         let qos = channel.basic_qos(count, BasicQosOptions::default()).await;
         qos.map_err(|error| self.passing("set the prefetch", error))?;
@@ -207,7 +207,7 @@ impl Subscription {
         }
         self.inbox.interrupted(format!("the subscription was interrupted: {why}"));
         // That the connection is lost is said elsewhere.
-        if !self.link.is_blocked() {
+        if self.link.is_up() {
             tracing::warn!(
                 bus = &*self.mover.bus,
                 subscriber = &*self.inbox.subscriber,
@@ -232,7 +232,7 @@ impl Subscription {
                 }
             };
             let text = WithCauses(&error).to_string();
-            if !self.link.is_blocked() && said.as_ref() != Some(&text) {
+            if self.link.is_up() && said.as_ref() != Some(&text) {
                 tracing::warn!(
                     bus = &*self.mover.bus,
                     subscriber = &*self.inbox.subscriber,

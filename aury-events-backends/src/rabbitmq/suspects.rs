@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use super::{
     declare::{answered, soft_error},
-    link::Link,
+    link::{Link, channel},
     message::Message,
     names::{Names, Queues, short},
     publisher::Publisher,
@@ -123,7 +123,7 @@ impl Suspects {
 
     /// Whether a process shows that it lives.
     async fn lives(&self, process: Uuid) -> Result<bool, BackendError> {
-        let channel = self.link.channel().await?;
+        let channel = channel(&self.link).await?;
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let name = self.names.life(process)?;
         let asking = async {
@@ -149,7 +149,7 @@ impl Suspects {
             return;
         }
         let showing = async {
-            let channel = self.link.channel().await?;
+            let channel = channel(&self.link).await?;
             let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
             let name = self.names.life(self.process)?;
             let declared = channel.queue_declare(name, options, FieldTable::default()).await;
@@ -167,7 +167,7 @@ impl Suspects {
 
     /// Takes the marks from their queue, to be replaced.
     async fn take(&self) -> Result<Held, BackendError> {
-        let channel = self.link.channel().await?;
+        let channel = channel(&self.link).await?;
         let taking = async {
             let mut held = Held { channel: channel.clone(), tag: None, marks: Marks::default() };
             loop {

@@ -259,6 +259,23 @@ impl<C: Connector> fmt::Debug for Link<C> {
     }
 }
 
+/// A connection that somebody looks after. When nobody does any more, since the runtime has ended, it is ended: what
+/// the server has given it is for others then.
+struct Watched<'a, C: Connector> {
+    shared: &'a Shared<C>,
+    connection: &'a C::Connection,
+}
+
+impl<C: Connector> Drop for Watched<'_, C> {
+    fn drop(&mut self) {
+        // One that is closed ends in order.
+        if !self.shared.is_closed() {
+            self.shared.connector.cut(self.connection);
+            self.shared.set_down("nobody looks after the connection: the runtime has ended");
+        }
+    }
+}
+
 impl<C: Connector> Shared<C> {
     fn new(connector: C) -> Self {
         let reason = "there has been no attempt yet".into();
@@ -342,6 +359,7 @@ impl<C: Connector> Shared<C> {
     /// Stays with a connection until it is lost.
     async fn look_after(&self, connection: C::Connection, outage: &mut Outage) {
         let pause = |reason: Option<&str>| self.pause(reason);
+        let watched = Watched { shared: self, connection: &connection };
         let reason: Box<dyn Error + Send + Sync> = {
             let mut lost = pin!(self.connector.until_lost(&connection, &pause));
             let mut steady = pin!(sleep(STEADY));
@@ -362,8 +380,9 @@ impl<C: Connector> Shared<C> {
             }
         };
         let error = WithCauses(&*reason).to_string();
+        drop(watched);
         drop(connection);
-        self.set(State::Down { since: Instant::now(), reason: (&*error).into() });
+        self.set_down(&error);
         if self.is_closed() {
             return;
         }
@@ -474,6 +493,10 @@ impl<C: Connector> Shared<C> {
             *paused = reason.map(Arc::from);
             true
         });
+    }
+
+    fn set_down(&self, reason: &str) {
+        self.set(State::Down { since: Instant::now(), reason: reason.into() });
     }
 
     /// Changes the state, unless it is closed.

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     super::{
         declare::{DeclareError, answered},
-        link::Link,
+        link::{Link, channel},
         message::Message,
         topology::Topology,
     },
@@ -161,7 +161,7 @@ impl Outbox {
                 }
                 Err(DeclareError::Passing(error)) => {
                     if error.is_timeout() {
-                        self.link.abandon();
+                        self.link.abandon("the broker does not answer on it");
                     }
                     tracing::debug!(error = &error as &dyn Error, "cannot publish at the moment");
                     self.again.retain(|request| !request.reply.is_closed());
@@ -173,7 +173,7 @@ impl Outbox {
             match broken {
                 None | Some(Broken::Shutdown) => return,
                 Some(Broken::Standstill) => {
-                    self.link.abandon();
+                    self.link.abandon("the broker does not answer on it");
                     self.repeat(lost);
                 }
                 Some(Broken::Worn(wear)) => {
@@ -199,12 +199,12 @@ impl Outbox {
 
     /// Opens a channel with confirms, and sees to it that the exchange is there.
     async fn open(&mut self) -> Result<Channel, DeclareError> {
-        self.link.unblocked().await?;
+        self.link.ready().await?;
         let opening = async {
             if self.declares {
                 self.topology.declare_exchange(&self.link).await?;
             }
-            let channel = self.link.channel().await?;
+            let channel = channel(&self.link).await?;
             let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
             confirms.map_err(|error| BackendError::other("ask for confirms", error))?;
             Ok(channel)
@@ -223,7 +223,7 @@ impl Outbox {
         let (mut looks, mut progress) = (interval(STANDSTILL / 4), Instant::now());
         let mut worn: Option<(Wear, Instant)> = None;
         while errors.is_empty() || !flight.is_over() {
-            let is_blocked = self.link.is_blocked();
+            let is_blocked = !self.link.is_up();
             if let Some((wear, _)) = worn
                 && flight.is_empty()
             {
@@ -255,7 +255,7 @@ impl Outbox {
                     }
                     flight.send(channel, request, mandatory);
                 }
-                ready = self.link.unblocked(), if is_blocked && errors.is_empty() => {
+                ready = self.link.ready(), if is_blocked && errors.is_empty() => {
                     progress = Instant::now();
                     if ready.is_err() {
                         return (flight.into_lost(), Some(Broken::Shutdown));
