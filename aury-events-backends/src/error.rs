@@ -155,7 +155,7 @@ impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Closed => f.write_str("the bus has been shut down"),
-            Kind::Encode(_) => f.write_str("the event could not be encoded"),
+            Kind::Encode(error) => fmt::Display::fmt(error, f),
             Kind::NotSubscribed { subscriber } => write!(
                 f,
                 "there is no subscription of `{subscriber}` to replay to: the dead letter is kept; start the \
@@ -185,11 +185,11 @@ impl fmt::Debug for BackendError {
 impl Error for BackendError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.0 {
-            Kind::Encode(source) => Some(source),
             Kind::Other { source, .. } => Some(&**source),
             Kind::NotConnected { source: Some(source), .. }
             | Kind::TimedOut { cause: Some(source), .. } => Some(&**source),
             Kind::Closed
+            | Kind::Encode(_)
             | Kind::NotSubscribed { .. }
             | Kind::TimedOut { .. }
             | Kind::NotTaken { .. }
@@ -228,6 +228,9 @@ impl From<WireError> for BackendError {
     fn from(error: WireError) -> Self {
         match error {
             WireError::Payload(source) => source.into(),
+            WireError::TooLarge { .. } => {
+                Self::too_large("could not encode the event", error.to_string())
+            }
             _ => Self::other("encode the event", error),
         }
     }

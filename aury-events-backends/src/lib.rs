@@ -36,6 +36,7 @@ mod reason;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod registry;
+mod strict;
 
 #[doc(inline)]
 pub use crate::{
@@ -53,6 +54,7 @@ pub use crate::{
     maybe_ready::{BoxFuture, MaybeReady},
     reason::DeadLetterReason,
     registry::BackendFactory,
+    strict::Strict,
 };
 
 /// For the macros of this crate.

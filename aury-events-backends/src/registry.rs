@@ -10,6 +10,7 @@ use crate::{
     config::{AnySetting, BackendConfig},
     error::BackendError,
     maybe_ready::BoxFuture,
+    strict::Strict,
 };
 
 /// Makes a backend selectable by name, as in `EVENT_BACKEND=nats`: its argument is a [`BackendFactory`].
@@ -190,12 +191,19 @@ impl BackendFactory {
         Self::all().into_iter().map(|factory| factory.name).collect()
     }
 
-    /// Connects.
+    /// Connects. On a bus that is [`strict`](crate::BackendConfig::strict), every event is proven before it is published.
     pub fn connect(
         &self,
         connect: Connect,
     ) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
-        (self.connect)(connect)
+        let (is_strict, limit) = (connect.config.strict, connect.config.max_payload_bytes);
+        let connecting = (self.connect)(connect);
+        if !is_strict {
+            return connecting;
+        }
+        Box::pin(
+            async move { Ok(Arc::new(Strict::new(connecting.await?, limit)) as Arc<dyn Backend>) },
+        )
     }
 }
 

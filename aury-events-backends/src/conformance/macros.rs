@@ -98,6 +98,7 @@ macro_rules! __conformance_checks {
                 bytes_and_extreme_numbers_arrive_unchanged
                 an_event_without_data_arrives
                 a_payload_near_the_limit_arrives_and_one_above_it_is_refused
+                what_could_not_come_back_is_refused_to_its_publisher
                 what_cannot_be_decoded_becomes_a_dead_letter_and_stops_nobody
             }
             metadata {

@@ -1,5 +1,7 @@
 //! Data arrives as it was sent, or is refused aloud.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -77,6 +79,26 @@ where
     let received = delivery.payload().decode::<T>();
     assert_eq!(*received.unwrap_or_else(|error| panic!("{error:?}")), sent);
     ack(delivery).await;
+    Ok(())
+}
+
+pub(super) async fn what_could_not_come_back_is_refused_to_its_publisher(
+    trial: &Trial,
+) -> Result<(), Unsupported> {
+    trial.needs(Need::Remote)?;
+    let process = trial.process("shop").await;
+    let mut subscriber = process.subscribe("mail").await;
+    for not_finite in [f64::NAN, f64::INFINITY] {
+        let prices = BTreeMap::from([("euro".to_owned(), not_finite)]);
+        let refused = process.try_publish(event(&ORDER_CREATED, prices)).await;
+        let text = refused.expect_err("it would come back as null").to_string();
+        assert!(text.contains("`euro`"), "{text} names the field");
+    }
+    let nested = (0..200).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    let refused = process.try_publish(event(&ORDER_CREATED, nested)).await;
+    refused.expect_err("no subscriber could read it");
+    process.publish(1).await;
+    subscriber.expect(1).await;
     Ok(())
 }
 

@@ -29,12 +29,13 @@ pub trait TypedPayload: Any + Send + Sync {
     /// 127 levels of nesting.
     fn to_json(&self) -> Result<Vec<u8>, EncodeError>;
 
-    /// Proves that the value survives the way through a broker, by writing and reading it.
+    /// Proves that the value survives the way through a broker, by writing and reading it; gives the size of its text in
+    /// bytes.
     ///
     /// # Errors
     ///
     /// When what comes back is something else.
-    fn prove(&self) -> Result<(), EncodeError>;
+    fn prove(&self) -> Result<usize, EncodeError>;
 }
 
 impl<T: Serialize + DeserializeOwned + Any + Send + Sync> TypedPayload for T {
@@ -42,7 +43,7 @@ impl<T: Serialize + DeserializeOwned + Any + Send + Sync> TypedPayload for T {
         json::write(self)
     }
 
-    fn prove(&self) -> Result<(), EncodeError> {
+    fn prove(&self) -> Result<usize, EncodeError> {
         json::prove(self)
     }
 }

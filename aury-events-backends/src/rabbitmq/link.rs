@@ -12,7 +12,7 @@ use tokio::{select, time::interval};
 use super::broker::{Broker, Connected, is_refusal};
 use crate::{
     error::BackendError,
-    kit::{self, AttemptError, Connector, Pause},
+    kit::{self, AttemptError, Connector, Pause, background},
 };
 
 /// How often a connection is looked at, beside what it tells by itself.
@@ -89,6 +89,14 @@ impl Connector for BrokerConnector {
 
     fn cut(&self, connected: &Arc<Connected>) {
         connected.cut();
+    }
+
+    /// Not on the application's runtime, which may be about to end: acknowledgements are still on their way.
+    fn release(&self, connected: Arc<Connected>) {
+        match background() {
+            Ok(runtime) => drop(runtime.spawn(async move { connected.close().await })),
+            Err(_) => connected.cut(),
+        }
     }
 
     async fn close(&self, connected: Arc<Connected>) {

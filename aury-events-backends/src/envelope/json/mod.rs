@@ -36,13 +36,15 @@ pub(super) fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     Ok(text)
 }
 
-/// Writes a value and reads it again, as a broker would have it done.
+/// Writes a value and reads it again, as happens on the way through a broker; gives the size of the text.
 ///
 /// # Errors
 ///
 /// When what comes back is something else.
-pub(super) fn prove<T: Serialize + DeserializeOwned>(value: &T) -> Result<(), EncodeError> {
-    round_trip::prove(&write(value)?, |text| serde_json::from_slice::<T>(text), write)
+pub(super) fn prove<T: Serialize + DeserializeOwned>(value: &T) -> Result<usize, EncodeError> {
+    let text = write(value)?;
+    round_trip::prove(&text, |text| serde_json::from_slice::<T>(text), write)?;
+    Ok(text.len())
 }
 
 /// Writes compact JSON, and watches what is written.

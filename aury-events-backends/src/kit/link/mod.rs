@@ -53,6 +53,11 @@ pub trait Connector: Send + Sync + 'static {
         let _ = connection;
     }
 
+    /// Ends a connection whose link is dropped, without waiting. What has been handed to it still leaves the process.
+    fn release(&self, connection: Self::Connection) {
+        drop(connection);
+    }
+
     /// Ends a connection in order; it takes no more than some seconds.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send {
         drop(connection);
@@ -244,7 +249,11 @@ impl<C: Connector> Link<C> {
 
 impl<C: Connector> Drop for Link<C> {
     fn drop(&mut self) {
+        let last = self.shared.state.send_replace(State::Closed);
         self.supervisor.abort();
+        if let State::Up { connection, .. } = last {
+            self.shared.connector.release(connection);
+        }
     }
 }
 

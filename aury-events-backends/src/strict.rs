@@ -1,0 +1,140 @@
+//! `EVENT_STRICT`: an event that a broker could not carry unchanged is refused on every backend.
+
+use std::sync::Arc;
+
+use crate::{
+    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
+    dead_letters::DeadLetterReader,
+    delivery::Consumer,
+    envelope::Payload,
+    error::BackendError,
+    in_flight::InFlight,
+    maybe_ready::{BoxFuture, MaybeReady},
+};
+
+/// A backend before which every event is written as JSON and read again.
+///
+/// Inside one process, an event is never serialised, so that a value which has no JSON form, or one that reads back as
+/// something else, would be found in production only.
+#[derive(Debug)]
+pub struct Strict {
+    backend: Arc<dyn Backend>,
+    max_payload_bytes: usize,
+}
+
+impl Strict {
+    /// Proves what is published by `backend`, and that it is no larger than a broker would be given.
+    pub fn new(backend: Arc<dyn Backend>, max_payload_bytes: usize) -> Self {
+        Self { backend, max_payload_bytes }
+    }
+
+    fn prove(&self, event: &Outgoing) -> Result<(), BackendError> {
+        let Payload::Typed(value) = event.envelope.payload() else { return Ok(()) };
+        let (size, limit) = (value.prove()?, self.max_payload_bytes);
+        if size > limit {
+            let what = format!("refused {}", event.envelope.metadata().name());
+            let said = format!("its payload has {size} bytes, and at most {limit} are allowed");
+            return Err(BackendError::too_large(what, said));
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Strict {
+    fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
+        match self.prove(&event) {
+            Ok(()) => self.backend.publish(event),
+            Err(error) => MaybeReady::ready(Err(error)),
+        }
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        events: &'a mut (dyn Iterator<Item = Outgoing> + Send),
+    ) -> BoxFuture<'a, Vec<Result<(), BackendError>>> {
+        Box::pin(async move {
+            let mut refused = None;
+            let mut proven = events.map_while(|event| match self.prove(&event) {
+                Ok(()) => Some(event),
+                Err(error) => {
+                    refused = Some(error);
+                    None
+                }
+            });
+            let mut results = self.backend.publish_all(&mut proven).await;
+            // It comes after the others, unless one of them has failed before.
+            if results.last().is_none_or(Result::is_ok) {
+                results.extend(refused.map(Err));
+            }
+            results
+        })
+    }
+
+    fn subscribe(
+        &self,
+        spec: SubscriptionSpec,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
+        self.backend.subscribe(spec)
+    }
+
+    fn dead_letters(
+        &self,
+        subscribers: &[Arc<str>],
+    ) -> BoxFuture<'_, Result<Box<dyn DeadLetterReader>, BackendError>> {
+        self.backend.dead_letters(subscribers)
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        self.backend.in_flight()
+    }
+
+    fn drain(&self) {
+        self.backend.drain();
+    }
+
+    fn health(&self) -> Health {
+        self.backend.health()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.backend.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::Origin,
+        config::BackendConfig,
+        envelope::{Envelope, EventName},
+        memory::MemoryBackend,
+    };
+
+    fn event(price: f64) -> Outgoing {
+        let name = EventName::from_static("price.set");
+        let payload = Payload::Typed(Arc::new(price));
+        let envelope = Envelope::published(name, 1, "/shop", None, payload);
+        Outgoing { envelope, origin: Origin::Application, delay: None }
+    }
+
+    #[tokio::test]
+    async fn what_a_broker_could_not_carry_is_refused_and_the_rest_is_published() {
+        let memory = Arc::new(MemoryBackend::new(&BackendConfig::default()));
+        let strict = Strict::new(Arc::clone(&memory) as _, 8);
+        strict.publish(event(1.5)).await.unwrap();
+        let error = strict.publish(event(f64::NAN)).await.unwrap_err();
+        assert!(error.to_string().contains("`the event` is NaN"), "{error}");
+        let error = strict.publish(event(1.0 / 3.0)).await.unwrap_err();
+        assert!(error.is_too_large(), "{error}");
+        let mut events = [1.0, 2.0, f64::INFINITY, 3.0].map(event).into_iter();
+        let results = strict.publish_all(&mut events).await;
+        assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(events.count(), 1, "nothing is taken after the first failure");
+        memory.publish(event(f64::NAN)).await.expect("which is what it costs without");
+    }
+}
