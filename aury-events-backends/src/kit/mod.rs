@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod background;
+mod backlog;
 mod backoff;
 mod deadline;
 mod delayed;
@@ -25,6 +26,7 @@ pub use self::{
     pulse::{Watcher, pulse},
 };
 pub use self::{
+    backlog::Backlog,
     backoff::{Backoff, jittered},
     deadline::Deadline,
     log_throttle::LogThrottle,

@@ -43,7 +43,7 @@ use tokio::{
 };
 
 use self::{
-    queue::{Queue, QueueConsumer},
+    queue::{Bound, Queue, QueueConsumer},
     replay::{ByChannel, replay_channel},
     subscriptions::{Subscriptions, ToStore},
     topics::{Status, channel},
@@ -89,7 +89,7 @@ pub struct PubSubBackend {
     /// What channels begin with.
     prefix: String,
     codec: Codec,
-    queue_capacity: usize,
+    bound: Bound,
     connect_timeout: Duration,
     publish_timeout: Duration,
     commands: Arc<Link<Commands>>,
@@ -140,7 +140,7 @@ impl PubSubBackend {
         Ok(Self {
             prefix: scope.channels,
             codec,
-            queue_capacity: config.queue_capacity,
+            bound: Bound { events: config.queue_capacity, bytes: config.queue_bytes },
             connect_timeout: config.connect_timeout,
             publish_timeout: config.publish_timeout,
             commands,
@@ -179,7 +179,7 @@ impl PubSubBackend {
         let replays = replay_channel(&self.prefix, &service, &subscriber);
         let queue = Queue::new(
             subscriber,
-            self.queue_capacity,
+            self.bound,
             self.in_flight.tally(),
             Arc::clone(&self.dead_letters),
             self.subscriptions.closing(),

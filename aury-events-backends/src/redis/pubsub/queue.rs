@@ -5,9 +5,8 @@
 //! is retried or was given back stays, and takes the room of new events instead.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,7 +20,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
-    kit::{Alarm, Delayed, due_after},
+    kit::{Alarm, Backlog, due_after, lock},
     maybe_ready::MaybeReady,
     redis::dead_letters::DeadLetters,
 };
@@ -39,15 +38,17 @@ pub(super) struct Queue {
 }
 
 struct State {
-    /// What was given back, and goes first.
-    returned: VecDeque<Entry>,
-    fresh: VecDeque<Envelope>,
-    delayed: Delayed<Entry>,
-    capacity: usize,
+    waiting: Backlog<Entry>,
+    bound: Bound,
     lag: Lag,
-    /// The consumer, while it waits.
-    consumer: Option<Waker>,
     intake: Intake,
+}
+
+/// How much may wait: one event always may.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,20 +68,13 @@ struct Entry {
 impl Queue {
     pub(super) fn new(
         subscriber: Arc<str>,
-        capacity: usize,
+        bound: Bound,
         tally: Tally,
         dead_letters: Arc<DeadLetters>,
         closing: Arc<Notify>,
     ) -> Arc<Self> {
-        let state = State {
-            returned: VecDeque::new(),
-            fresh: VecDeque::new(),
-            delayed: Delayed::default(),
-            capacity,
-            lag: Lag::default(),
-            consumer: None,
-            intake: Intake::Open,
-        };
+        let state =
+            State { waiting: Backlog::default(), bound, lag: Lag::default(), intake: Intake::Open };
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             subscriber,
@@ -92,11 +86,10 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    /// Adds an event, at the cost of the oldest one if there is no place for it. Never waits. Gives whether there is a
+    /// Adds an event, at the cost of the oldest ones if there is no place for it. Never waits. Gives whether there is a
     /// taker for it.
     pub(super) fn add(&self, envelope: Envelope) -> bool {
         let mut state = self.state();
@@ -104,16 +97,17 @@ impl Queue {
             return false;
         }
         self.tally.accept();
-        state.fresh.push_back(envelope);
-        if state.is_within_capacity() {
-            wake(state);
-            return true;
+        state.add(Entry { envelope, attempt: 1 }, Backlog::add);
+        let (mut dropped, mut report) = (Vec::new(), None);
+        while !state.waiting.is_within(state.bound.events, state.bound.bytes)
+            && let Some(oldest) = state.waiting.pop_oldest_new()
+        {
+            dropped.push(oldest);
+            let due = state.lag.count(Instant::now());
+            report = report.or(due);
         }
-        let dropped = state.fresh.pop_front();
-        let report = state.lag.count(Instant::now());
         wake(state);
-        self.tally.settle();
-        drop(dropped);
+        dropped.iter().for_each(|_| self.tally.settle());
         if let Some(count) = report {
             tracing::warn!(
                 subscriber = %self.subscriber,
@@ -126,18 +120,18 @@ impl Queue {
 
     fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
-        if let Some(Entry { envelope, attempt }) = state.next_entry() {
-            let is_free = state.fresh.is_empty();
+        if let Some(Entry { envelope, attempt }) = state.waiting.pop() {
+            let is_free = !state.waiting.has_new();
             let lag = is_free.then(|| state.lag.caught_up(Instant::now())).flatten();
             drop(state);
             self.report_caught_up(lag);
             return Poll::Ready(Some(Delivery::new(envelope, attempt, Arc::clone(self) as _, 0)));
         }
-        if state.intake != Intake::Open && state.delayed.is_empty() {
+        if state.intake != Intake::Open && state.waiting.is_empty() {
             return Poll::Ready(None);
         }
-        state.consumer = Some(cx.waker().clone());
-        if let Some(due) = state.delayed.next() {
+        state.waiting.park(cx.waker());
+        if let Some(due) = state.waiting.next_due() {
             drop(state);
             alarm.set(due, cx);
         }
@@ -155,13 +149,13 @@ impl Queue {
     }
 
     /// Takes a delivery back, to be delivered once more.
-    fn redeliver(&self, entry: Entry, add: impl FnOnce(&mut State, Entry)) {
+    fn redeliver(&self, entry: Entry, add: impl FnOnce(&mut Backlog<Entry>, Entry, usize)) {
         let mut state = self.state();
         if state.intake == Intake::Abandoned {
             drop(state);
             self.tally.settle();
         } else {
-            add(&mut state, entry);
+            state.add(entry, add);
             wake(state);
         }
     }
@@ -189,9 +183,7 @@ impl Queue {
         self.close();
         let mut state = self.state();
         state.intake = Intake::Abandoned;
-        let (returned, fresh) =
-            (std::mem::take(&mut state.returned), std::mem::take(&mut state.fresh));
-        let left = returned.len() + fresh.len() + state.delayed.clear();
+        let left = state.waiting.clear();
         drop(state);
         (0..left).for_each(|_| self.tally.settle());
     }
@@ -210,25 +202,15 @@ impl Queue {
 }
 
 impl State {
-    fn is_within_capacity(&self) -> bool {
-        self.fresh.len() + self.returned.len() + self.delayed.len() <= self.capacity
-    }
-
-    /// What is to be handed out next: what was to come back by now goes before what is new.
-    fn next_entry(&mut self) -> Option<Entry> {
-        if !self.delayed.is_empty()
-            && let Some(entry) = self.delayed.pop(Instant::now())
-        {
-            return Some(entry);
-        }
-        let fresh = |envelope| Entry { envelope, attempt: 1 };
-        self.returned.pop_front().or_else(|| self.fresh.pop_front().map(fresh))
+    fn add(&mut self, entry: Entry, add: impl FnOnce(&mut Backlog<Entry>, Entry, usize)) {
+        let bytes = entry.envelope.payload().size();
+        add(&mut self.waiting, entry, bytes);
     }
 }
 
 /// Lets go of the state and wakes the consumer, if it waits.
 fn wake(mut state: MutexGuard<'_, State>) {
-    let consumer = state.consumer.take();
+    let consumer = state.waiting.consumer();
     drop(state);
     if let Some(consumer) = consumer {
         consumer.wake();
@@ -252,8 +234,8 @@ impl Settle for Queue {
             Settlement::Ack => self.tally.settle(),
             Settlement::Retry { after } => {
                 let due = due_after(after);
-                self.redeliver(Entry::again(delivery), |state, entry| {
-                    state.delayed.add(due, entry)
+                self.redeliver(Entry::again(delivery), |waiting, entry, bytes| {
+                    waiting.add_at(due, entry, bytes);
                 });
             }
             Settlement::DeadLetter(reason) => {
@@ -271,7 +253,7 @@ impl Settle for Queue {
     }
 
     fn give_back(&self, delivery: &Delivery) {
-        self.redeliver(Entry::again(delivery), |state, entry| state.returned.push_front(entry));
+        self.redeliver(Entry::again(delivery), Backlog::put_back);
     }
 }
 
@@ -303,7 +285,7 @@ impl Drop for Unstored {
     fn drop(&mut self) {
         if let (Some(queue), Some(entry)) = (&self.queue, self.entry.take()) {
             let due = Instant::now() + STORE_AGAIN;
-            queue.redeliver(entry, |state, entry| state.delayed.add(due, entry));
+            queue.redeliver(entry, |waiting, entry, bytes| waiting.add_at(due, entry, bytes));
         }
     }
 }
@@ -378,7 +360,9 @@ mod tests {
         let codec = Codec::new(&config);
         let dead_letters =
             Arc::new(DeadLetters::new(link, "shop".into(), codec, "", &config, replay));
-        let queue = Queue::new("slow".into(), 3, in_flight.tally(), dead_letters, Arc::default());
+        let bound = Bound { events: 3, bytes: 10 };
+        let queue =
+            Queue::new("slow".into(), bound, in_flight.tally(), dead_letters, Arc::default());
         (Arc::clone(&queue), QueueConsumer::new(queue))
     }
 
@@ -410,6 +394,25 @@ mod tests {
             delivery.settle(Settlement::Ack).await.unwrap();
         }
         in_flight.settled().await;
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_bounded_in_bytes_and_one_event_always_fits() {
+        let in_flight = InFlight::default();
+        let (queue, mut consumer) = queue(&in_flight);
+        let add = |json: &str| {
+            let payload = Payload::Json(json.as_bytes().into());
+            queue.add(Envelope::published(NAME, 1, "/service", None, payload));
+        };
+        add(&"1".repeat(50));
+        assert_eq!(dropped(&queue), 0);
+        add("2222");
+        add("333333");
+        assert_eq!((dropped(&queue), in_flight.count()), (1, 2), "the large one");
+        add("4444444");
+        assert_eq!((dropped(&queue), in_flight.count()), (3, 1), "ten bytes are too few for both");
+        let delivery = poll_fn(|cx| consumer.poll_next(cx)).await.unwrap();
+        assert_eq!(delivery.payload().size(), 7);
     }
 
     #[tokio::test(start_paused = true)]
