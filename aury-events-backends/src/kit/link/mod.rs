@@ -53,7 +53,8 @@ pub trait Connector: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// Ends a connection whose link is dropped, without waiting. What has been handed to it still leaves the process.
+    /// Ends a connection that nobody looks after any more, since its link was dropped or the runtime has ended, without
+    /// waiting. What has been handed to it still leaves the process.
     fn release(&self, connection: Self::Connection) {
         drop(connection);
     }
@@ -237,6 +238,14 @@ impl<C: Connector> Link<C> {
         }
     }
 
+    /// Ends the connection at once, if there is one, from whatever thread: the server gives what it held to others. Another
+    /// one is made when the runtime comes to it.
+    pub fn cut(&self) {
+        if let State::Up { connection, .. } = &*self.shared.state.borrow() {
+            self.shared.connector.cut(connection);
+        }
+    }
+
     /// Ends the connection for good; whoever waits for one is told. Repeating it changes nothing.
     pub async fn close(&self) {
         let last = self.shared.state.send_replace(State::Closed);
@@ -273,13 +282,15 @@ impl<C: Connector> fmt::Debug for Link<C> {
 struct Watched<'a, C: Connector> {
     shared: &'a Shared<C>,
     connection: &'a C::Connection,
+    /// Whether it has ended by itself.
+    is_lost: bool,
 }
 
 impl<C: Connector> Drop for Watched<'_, C> {
     fn drop(&mut self) {
         // One that is closed ends in order.
-        if !self.shared.is_closed() {
-            self.shared.connector.cut(self.connection);
+        if !self.is_lost && !self.shared.is_closed() {
+            self.shared.connector.release(self.connection.clone());
             self.shared.set_down("nobody looks after the connection: the runtime has ended");
         }
     }
@@ -368,7 +379,7 @@ impl<C: Connector> Shared<C> {
     /// Stays with a connection until it is lost.
     async fn look_after(&self, connection: C::Connection, outage: &mut Outage) {
         let pause = |reason: Option<&str>| self.pause(reason);
-        let watched = Watched { shared: self, connection: &connection };
+        let mut watched = Watched { shared: self, connection: &connection, is_lost: false };
         let reason: Box<dyn Error + Send + Sync> = {
             let mut lost = pin!(self.connector.until_lost(&connection, &pause));
             let mut steady = pin!(sleep(STEADY));
@@ -389,6 +400,7 @@ impl<C: Connector> Shared<C> {
             }
         };
         let error = WithCauses(&*reason).to_string();
+        watched.is_lost = true;
         drop(watched);
         drop(connection);
         self.set_down(&error);
