@@ -1,4 +1,73 @@
-//! What every backend needs, written once.
+//! What every backend needs, written once: for those who write a backend that leaves the process.
+//!
+//! | a backend | has it from |
+//! |---|---|
+//! | connects, and connects again whenever the connection is lost | [`Link`], with a [`Connector`] of its own |
+//! | repeats what may yet succeed, until a time | [`retry`] with a [`Deadline`]; [`AttemptError`] says what may |
+//! | waits between attempts | [`Backoff`], [`jittered`] |
+//! | runs tasks that must not end with a panic, and that end with the backend | [`Tasks`], [`supervise`] |
+//! | reads what others have sent | [`catch`]: a panic over one message is an error of that message |
+//! | holds deliveries for a slow subscriber, within bounds | [`Backlog`] |
+//! | logs what lasts once per change, and then once a minute | [`LogThrottle`] |
+//! | keeps its locks when a thread panics | [`lock`], [`read`], [`write`] |
+//! | gives signs of life while handlers block the application's runtime | [`background`] |
+//!
+//! ```
+//! use std::{error::Error, time::Duration};
+//!
+//! use aury_events_backends::{
+//!     BackendError,
+//!     kit::{AttemptError, Connector, Deadline, Link, Pause},
+//! };
+//! use tokio::net::TcpStream;
+//!
+//! /// A server that is spoken to by one TCP connection.
+//! struct Server {
+//!     address: String,
+//! }
+//!
+//! impl Connector for Server {
+//!     type Connection = std::sync::Arc<TcpStream>;
+//!
+//!     fn server(&self) -> &str {
+//!         "ExampleMQ"
+//!     }
+//!
+//!     fn address(&self) -> &str {
+//!         &self.address
+//!     }
+//!
+//!     fn purpose(&self) -> &str {
+//!         "everything"
+//!     }
+//!
+//!     async fn open(&self) -> Result<Self::Connection, AttemptError> {
+//!         let stream = TcpStream::connect(&self.address).await;
+//!         stream.map(Into::into).map_err(AttemptError::transient)
+//!     }
+//!
+//!     async fn until_lost(
+//!         &self,
+//!         connection: &Self::Connection,
+//!         _pause: Pause<'_>,
+//!     ) -> Box<dyn Error + Send + Sync> {
+//!         match connection.peek(&mut [0]).await {
+//!             Ok(_) => "the server has said something, or has ended the connection".into(),
+//!             Err(error) => error.into(),
+//!         }
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), BackendError> {
+//! let server = Server { address: "localhost:4222".to_owned() };
+//! let link = Link::connect(server, Deadline::after(Duration::from_secs(30))).await?;
+//! // Waits for a connection that is down; what fails says why there is none.
+//! let operation = || "publish order.created".to_owned();
+//! link.run(operation, Duration::from_secs(10), async |connection| connection.writable().await).await?;
+//! link.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod background;

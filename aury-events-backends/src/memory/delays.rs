@@ -2,12 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, RwLock},
 };
 
 use tokio::{
     sync::Notify,
-    task::JoinSet,
     time::{Instant, timeout_at},
 };
 
@@ -16,7 +15,7 @@ use crate::{
     backend::{Origin, Outgoing},
     error::BackendError,
     in_flight::Tally,
-    kit::{Delayed, due_after},
+    kit::{Delayed, TaskName, Tasks, due_after, lock, write},
 };
 
 /// How many events a bus holds whose delay has not passed.
@@ -28,7 +27,7 @@ const CAPACITY: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Delays {
     waiting: Arc<Waiting>,
-    task: Mutex<JoinSet<()>>,
+    task: Tasks,
 }
 
 struct Waiting {
@@ -48,21 +47,18 @@ struct State {
 impl Delays {
     pub(super) fn new(routes: Arc<RwLock<Routes>>, tally: Tally) -> Self {
         let waiting = Waiting { routes, state: Mutex::default(), changed: Notify::new(), tally };
-        Self { waiting: Arc::new(waiting), task: Mutex::default() }
-    }
-
-    fn task(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { waiting: Arc::new(waiting), task: Tasks::default() }
     }
 
     /// Takes an event that has a delay. To be called inside a runtime.
     pub(super) fn add(&self, event: Outgoing) -> Result<(), BackendError> {
         self.waiting.add(event)?;
-        let mut task = self.task();
         // It ends early with the runtime that it was started in.
-        while task.try_join_next().is_some() {}
-        if task.is_empty() {
-            task.spawn(Arc::clone(&self.waiting).run());
+        if self.task.is_empty() {
+            let name = TaskName::of_bus("holds delayed events", "memory");
+            self.task.spawn(name, Arc::clone(&self.waiting), |waiting: &mut Arc<Waiting>| {
+                Box::pin(Arc::clone(waiting).run())
+            })?;
         }
         Ok(())
     }
@@ -75,15 +71,13 @@ impl Delays {
     /// Takes nothing more, and drops what waits.
     pub(super) async fn close(&self) {
         self.waiting.close();
-        let mut task = std::mem::take(&mut *self.task());
-        task.shutdown().await;
+        self.task.close().await;
     }
 }
 
 impl Waiting {
     fn state(&self) -> MutexGuard<'_, State> {
-        // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn add(&self, event: Outgoing) -> Result<(), BackendError> {
@@ -129,7 +123,7 @@ impl Waiting {
     /// Hands an event to those who listen to it now. It has waited long enough: it takes no place in their queues, as
     /// many as may be here.
     fn hand_out(&self, event: Outgoing) {
-        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = write(&self.routes);
         let queues = routes.resolve(event.envelope.metadata().name());
         drop(routes);
         offer(&queues, Outgoing { origin: Origin::Handler, ..event });

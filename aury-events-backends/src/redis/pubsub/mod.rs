@@ -29,16 +29,11 @@ mod replay;
 mod subscriptions;
 mod topics;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::Cmd;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
     time::timeout,
 };
 
@@ -62,7 +57,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::{InFlight, Tally},
-    kit::{Deadline, Stage},
+    kit::{Deadline, Stage, TaskName, Tasks},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX},
     register_backend,
@@ -99,7 +94,7 @@ pub struct PubSubBackend {
     in_flight: InFlight,
     stage: Stage,
     /// What looks after the connections and the store of dead letters.
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Tasks,
 }
 
 impl PubSubBackend {
@@ -135,8 +130,12 @@ impl PubSubBackend {
         let connector = RedisConnector::new(client, Arc::clone(&subscriptions));
         let listening = Link::connect(connector, deadline).await?;
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn(store(storable, Arc::clone(&dead_letters), storing));
+        let tasks = Tasks::default();
+        let name = TaskName::of_bus("stores dead letters", bus);
+        let storing = (storable, Arc::clone(&dead_letters), storing);
+        tasks.spawn(name, storing, |(storable, dead_letters, storing): &mut Storing| {
+            Box::pin(store(storable, dead_letters, storing))
+        })?;
         Ok(Self {
             prefix: scope.channels,
             codec,
@@ -149,7 +148,7 @@ impl PubSubBackend {
             dead_letters,
             in_flight,
             stage: Stage::default(),
-            tasks: Mutex::new(tasks),
+            tasks,
         })
     }
 
@@ -210,11 +209,13 @@ async fn confirmed(mut status: watch::Receiver<Status>) -> Status {
     said.map_or(Status::Unconfirmed, |status| status.clone())
 }
 
+type Storing = (mpsc::Receiver<ToStore>, Arc<DeadLetters>, Arc<Tally>);
+
 /// Stores what could not be decoded and removes what was taken back, one after the other.
 async fn store(
-    mut storable: mpsc::Receiver<ToStore>,
-    dead_letters: Arc<DeadLetters>,
-    storing: Arc<Tally>,
+    storable: &mut mpsc::Receiver<ToStore>,
+    dead_letters: &DeadLetters,
+    storing: &Tally,
 ) {
     while let Some(order) = storable.recv().await {
         match order {
@@ -301,11 +302,7 @@ impl Backend for PubSubBackend {
             self.subscriptions.close();
             self.commands.close().await;
             self.listening.close().await;
-            let mut tasks = {
-                let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut *tasks)
-            };
-            tasks.shutdown().await;
+            self.tasks.close().await;
             Ok(())
         })
     }

@@ -47,7 +47,7 @@ pub(super) struct Caretaker {
 
 impl Caretaker {
     /// Goes on for ever; to be aborted in the end.
-    pub(super) async fn run(self) -> Infallible {
+    pub(super) async fn run(&self) -> Infallible {
         tokio::join!(self.discover_always(), self.promote_always(), self.trim_always()).0
     }
 

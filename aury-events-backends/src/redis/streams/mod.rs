@@ -68,11 +68,10 @@ mod shared;
 mod subscription;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
-use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
 use self::{
@@ -100,7 +99,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
-    kit::{LogThrottle, Stage},
+    kit::{LogThrottle, Stage, TaskName, Tasks, read, write},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX, PREFETCH},
     register_backend,
@@ -157,9 +156,9 @@ pub struct StreamsBackend {
     stage: Stage,
     subscriptions: Arc<RwLock<Vec<Arc<Subscription>>>>,
     /// One task per subscription, which ends when that has been left in order.
-    subscribed: Mutex<JoinSet<()>>,
+    subscribed: Tasks,
     /// What runs until the end.
-    upkeep: Mutex<JoinSet<()>>,
+    upkeep: Tasks,
 }
 
 impl StreamsBackend {
@@ -206,8 +205,11 @@ impl StreamsBackend {
             subscriptions: Arc::clone(&subscriptions),
             trim_every: timing.trim_every,
         };
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(async move { match caretaker.run().await {} });
+        let upkeep = Tasks::default();
+        let name = TaskName::of_bus("looks after streams", Arc::clone(&shared.bus));
+        upkeep.spawn(name, caretaker, |caretaker: &mut Caretaker| {
+            Box::pin(async { match caretaker.run().await {} })
+        })?;
         Ok(Self {
             shared,
             link,
@@ -216,21 +218,17 @@ impl StreamsBackend {
             in_flight: InFlight::default(),
             stage: Stage::default(),
             subscriptions,
-            subscribed: Mutex::default(),
-            upkeep: Mutex::new(upkeep),
+            subscribed: Tasks::default(),
+            upkeep,
         })
     }
 
-    fn subscribed(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn all_subscriptions(&self) -> Vec<Arc<Subscription>> {
-        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.subscriptions).clone()
     }
 
     /// Ends all subscriptions: by what they hold, or without it.
-    async fn end_all(&self, running: &mut JoinSet<()>) -> Result<(), BackendError> {
+    async fn end_all(&self) -> Result<(), BackendError> {
         for (how, limit) in [
             (Intake::Cancelled, self.config.publish_timeout),
             (Intake::Closed, self.config.publish_timeout.min(LEAVING)),
@@ -238,8 +236,7 @@ impl StreamsBackend {
             for subscription in self.all_subscriptions() {
                 subscription.inbox.advance(how);
             }
-            let ending = async { while running.join_next().await.is_some() {} };
-            if timeout(limit, ending).await.is_ok() {
+            if self.subscribed.finish(limit).await {
                 return Ok(());
             }
         }
@@ -355,14 +352,18 @@ impl Backend for StreamsBackend {
             persist(limit, || operation.clone(), || subscription.begin()).await?;
             subscription.inbox.set_live(true);
             let consumer = StreamConsumer::new(Arc::clone(&subscription.inbox));
-            let mut subscribed = self.subscribed();
+            let (bus, subscriber) = (&self.shared.bus, &subscription.inbox.subscriber);
+            let name =
+                TaskName::of_subscriber("reads streams", Arc::clone(bus), Arc::clone(subscriber));
+            let mut all = write(&self.subscriptions);
             if !self.stage.takes(Origin::Application) {
                 return Err(BackendError::closed());
             }
-            while subscribed.try_join_next().is_some() {}
-            let mut all = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
-            all.push(Arc::clone(&subscription));
-            subscribed.spawn(subscription.run());
+            let running = Arc::clone(&subscription);
+            self.subscribed.spawn(name, running, |subscription: &mut Arc<Subscription>| {
+                Box::pin(Arc::clone(subscription).run())
+            })?;
+            all.push(subscription);
             Ok(Box::new(consumer) as Box<dyn Consumer>)
         })
     }
@@ -410,14 +411,11 @@ impl Backend for StreamsBackend {
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
             self.stage.close();
-            let mut subscribed = std::mem::take(&mut *self.subscribed());
-            let in_order = self.end_all(&mut subscribed).await;
-            subscribed.shutdown().await;
+            let in_order = self.end_all().await;
+            self.subscribed.close().await;
             self.link.close().await;
-            let mut upkeep =
-                std::mem::take(&mut *self.upkeep.lock().unwrap_or_else(PoisonError::into_inner));
-            upkeep.shutdown().await;
-            self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).clear();
+            self.upkeep.close().await;
+            write(&self.subscriptions).clear();
             in_order
         })
     }
