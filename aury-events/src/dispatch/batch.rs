@@ -151,7 +151,9 @@ fn take<H: BatchHandler>(
                 inputs.push(input);
                 deliveries.push(delivery);
             }
-            Ok(None) => settling.add(delivery, Settlement::Ack),
+            Ok(None) => {
+                settling.add(delivery, Settlement::Ack);
+            }
             Err(failed) => {
                 let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
                 report(&delivery, info, &failed.reason, &verdict);

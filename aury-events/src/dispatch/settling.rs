@@ -20,24 +20,24 @@ impl<'a> Settling<'a> {
         Self { info, pending: JoinSet::new() }
     }
 
-    /// Settles a delivery, and waits for nothing.
+    /// Settles a delivery, and waits for nothing. Gives whether it was settled at once.
     #[inline]
-    pub(super) fn add(&mut self, delivery: Delivery, settlement: Settlement) {
+    pub(super) fn add(&mut self, delivery: Delivery, settlement: Settlement) -> bool {
         match delivery.settle(settlement).now() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn_unsettled(self.info, &error),
-            Err(pending) => drop(self.pending.spawn(pending)),
+            Err(pending) => {
+                self.pending.spawn(pending);
+                return false;
+            }
         }
+        true
     }
 
     pub(super) fn extend(&mut self, settlements: impl Iterator<Item = (Delivery, Settlement)>) {
-        settlements.for_each(|(delivery, settlement)| self.add(delivery, settlement));
-    }
-
-    /// Whether there is one that [`room`](Self::room) could look at.
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        for (delivery, settlement) in settlements {
+            self.add(delivery, settlement);
+        }
     }
 
     /// Looks at those that have ended, and waits while there are too many.

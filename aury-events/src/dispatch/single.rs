@@ -101,8 +101,7 @@ async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<Subsc
                     break settlement;
                 }
             };
-            settling.add(delivery, settlement);
-            if !settling.is_empty() {
+            if !settling.add(delivery, settlement) {
                 settling.room().await;
             }
             taken = (taken + 1) % TURN;
