@@ -1,12 +1,13 @@
 //! `EVENT_BACKEND=redis`: Redis Pub/Sub.
 //!
-//! An event is published on the channel `{prefix}{event name}` and reaches every process that listens at that moment,
+//! An event is published on the channel `{prefix}{event name}` (`{prefix}/{database}:{event name}` in a database other
+//! than 0, unless the prefix is set or the format is aury-boot's) and reaches every process that listens at that moment,
 //! **at most once**: Redis keeps nothing. `publish` is `Ok` when the server has taken the event, whoever listens.
 //!
 //! - *Connections.* One for commands and one that listens, each supervised: a server that goes away is reconnected to
 //!   for ever, and found again within two seconds of its return. What is published meanwhile waits, up to the publish
-//!   timeout; what others publish meanwhile is lost, which is logged. A publish whose connection breaks before the answer fails, and is
-//!   not repeated, since it may have been carried out.
+//!   timeout; what others publish meanwhile is lost, which is logged. A publish whose connection breaks before the
+//!   answer fails, and is not repeated, since it may have been carried out.
 //! - *Subscriptions.* One at the server for each event name and pattern, shared by the subscribers of this process; a
 //!   message is decoded once.
 //! - *Slow subscribers.* Each has a bounded queue (`QUEUE_CAPACITY`) and loses its oldest event when one too many

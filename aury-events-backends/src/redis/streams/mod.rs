@@ -19,8 +19,9 @@
 //!   done, and at most as many again that it has taken over or that are due for a retry; and at most `queue_bytes` bytes.
 //!   Entries whose settlement the server has not taken yet do not count, up to about a thousand of them.
 //! - A process that dies leaves its entries to others, which take them over once it has given no sign of life, and the
-//!   entries have not been touched, for the idle time (ten seconds). One that is merely slow keeps them. One that shuts
-//!   down in order leaves them at once.
+//!   entries have not been touched, for the idle time (ten seconds). One that is merely slow keeps them, even if a handler
+//!   blocks its threads: signs of life are given on a thread of their own. One that shuts down in order leaves them at
+//!   once.
 //! - An attempt is counted when a handler has reported what it came to, or has dropped the delivery. Being read, being
 //!   taken over, a lost connection, a pause and a shutdown count as nothing: that attempt is given once more.
 //! - What a dead process held is handed out one entry at a time, each after the server knows that its handler begins. If
