@@ -52,7 +52,8 @@ pub use aury_events_macros::{Event, subscribe};
 pub mod prelude {
     #[doc(no_inline)]
     pub use crate::{
-        AnyEvent, BusConfig, Context, Event, EventBus, EventBusManager, State, TraceId, subscribe,
+        AnyEvent, BusConfig, Context, Event, EventBus, EventBusManager, Failure, FromContext,
+        PublishError, Receipt, State, TraceId, subscribe,
     };
 }
 

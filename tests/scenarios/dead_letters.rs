@@ -212,7 +212,11 @@ async fn a_letter_stays_where_its_subscriber_has_left_and_the_others_are_replaye
         )
     );
     let error = bus.dead_letters().replay_all().await.unwrap_err();
-    assert_eq!(error.to_string(), "could not replay 1 of 2 dead letters on the bus `default`");
+    assert_eq!(
+        error.to_string(),
+        "could not replay 1 of 2 dead letters on the bus `default`: there is no subscription of \
+         `dynamic::dead_letters.ordered::1` to replay to: the dead letter is kept; start the subscriber first"
+    );
     in_time(bus.settled()).await;
     assert_eq!(log.entries().iter().filter(|it| **it == "leaves").count(), 1);
     assert_eq!(log.entries().iter().filter(|it| **it == "stays").count(), 2);

@@ -7,14 +7,14 @@ use aury_events_backends::BackendError;
 /// A backend could not do what was asked of it.
 #[derive(Debug)]
 pub struct BackendFailure {
-    attempt: String,
+    operation: String,
     bus: String,
     source: BackendError,
 }
 
 impl BackendFailure {
-    pub(crate) fn new(attempt: impl Into<String>, bus: &str, source: BackendError) -> Self {
-        Self { attempt: attempt.into(), bus: bus.to_owned(), source }
+    pub(crate) fn new(operation: impl Into<String>, bus: &str, source: BackendError) -> Self {
+        Self { operation: operation.into(), bus: bus.to_owned(), source }
     }
 
     /// What the backend reported.
@@ -25,12 +25,14 @@ impl BackendFailure {
 
 impl fmt::Display for BackendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "could not {} on the bus `{}`", self.attempt, self.bus)
+        let Self { operation, bus, source } = self;
+        write!(f, "could not {operation} on the bus `{bus}`: {source}")
     }
 }
 
 impl StdError for BackendFailure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        // The error itself is in the text above.
+        self.source.source()
     }
 }

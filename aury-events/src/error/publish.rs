@@ -70,6 +70,44 @@ impl PublishError {
         matches!(self, Self::Closed { .. })
     }
 
+    /// What the backend reported, if it could not take the event.
+    pub fn backend_error(&self) -> Option<&BackendError> {
+        match self {
+            Self::Backend(failure) => Some(failure.error()),
+            _ => None,
+        }
+    }
+
+    fn is_of_backend(&self, is: fn(&BackendError) -> bool) -> bool {
+        self.backend_error().is_some_and(is)
+    }
+
+    /// Whether the broker was reached and refused the event, as for want of a right or of room. Trying again helps when
+    /// somebody has changed that.
+    pub fn is_refused(&self) -> bool {
+        self.is_of_backend(BackendError::is_refused)
+    }
+
+    /// Whether the event is larger than the broker takes.
+    pub fn is_too_large(&self) -> bool {
+        self.is_of_backend(BackendError::is_too_large)
+    }
+
+    /// Whether nobody has ever subscribed to the event, where `EVENT_UNROUTABLE` makes that an error.
+    pub fn is_unroutable(&self) -> bool {
+        self.is_of_backend(BackendError::is_unroutable)
+    }
+
+    /// Whether there was no confirmation in time. The event may have been published all the same.
+    pub fn is_timeout(&self) -> bool {
+        self.is_of_backend(BackendError::is_timeout)
+    }
+
+    /// Whether there was no connection to the broker in time. Nothing was sent.
+    pub fn is_not_connected(&self) -> bool {
+        self.is_of_backend(BackendError::is_not_connected)
+    }
+
     /// Whether the loop guard stopped a chain of events.
     pub fn is_event_loop(&self) -> bool {
         matches!(self, Self::EventLoop { .. })
@@ -110,5 +148,33 @@ impl StdError for PublishError {
 impl From<UnknownBus> for PublishError {
     fn from(unknown: UnknownBus) -> Self {
         Self::UnknownBus(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aury_events_backends::error::causes;
+
+    use super::*;
+
+    #[test]
+    fn its_own_line_tells_what_failed_and_why_and_no_text_comes_twice() {
+        let said = "no permission to write to topic 'admin.created' (ACCESS_REFUSED)";
+        let error = BackendError::refused("RabbitMQ refused order.created", said);
+        let error = PublishError::from_backend(error, "default");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "could not publish on the bus `default`: RabbitMQ refused order.created: {said}"
+            )
+        );
+        assert!(error.is_refused() && !error.is_too_large() && !error.is_not_connected());
+        assert_eq!(causes(&error).count(), 0);
+
+        let error = BackendError::other("connect", "the socket is gone");
+        let error = PublishError::from_backend(error, "default");
+        let chain: Vec<_> = causes(&error).map(ToString::to_string).collect();
+        assert_eq!(error.to_string(), "could not publish on the bus `default`: could not connect");
+        assert_eq!(chain, ["the socket is gone"]);
     }
 }
