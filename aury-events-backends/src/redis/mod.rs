@@ -14,6 +14,7 @@ mod dead_letters;
 mod idempotency;
 mod link;
 mod names;
+mod once_a_minute;
 mod probe;
 pub mod pubsub;
 mod scope;

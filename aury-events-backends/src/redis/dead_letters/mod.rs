@@ -24,6 +24,7 @@ use super::{
     codec::Codec,
     link::{Commands, Connection, Link},
     names::{LetterKeys, group_name},
+    once_a_minute::OnceAMinute,
 };
 use crate::{
     config::BackendConfig,
@@ -52,6 +53,8 @@ pub(crate) struct DeadLetters {
     max_bytes: usize,
     replay: Arc<dyn Replay>,
     dropped: Arc<AtomicU64>,
+    /// Of which subscribers it has been said that letters were dropped.
+    is_said: Arc<OnceAMinute>,
 }
 
 /// How a letter comes back to its subscriber.
@@ -105,6 +108,7 @@ impl DeadLetters {
             max_bytes: config.dead_letter_max_bytes,
             replay: Arc::new(replay),
             dropped: Arc::default(),
+            is_said: Arc::default(),
         }
     }
 
@@ -174,10 +178,13 @@ impl DeadLetters {
     pub(crate) fn note_stored(&self, subscriber: &str, said: &Value) {
         let Value::Int(dropped @ 1..) = *said else { return };
         let dropped = dropped.unsigned_abs();
-        self.dropped.fetch_add(dropped, Relaxed);
+        let in_all = self.dropped.fetch_add(dropped, Relaxed) + dropped;
+        if !self.is_said.is_due(subscriber.to_owned()) {
+            return;
+        }
         tracing::warn!(
             subscriber,
-            dropped,
+            dropped_by_this_process = in_all,
             max_count = self.max_count,
             max_bytes = self.max_bytes,
             "there are too many dead letters: the oldest were dropped; raise EVENT_DEAD_LETTER_MAX_COUNT or \

@@ -110,7 +110,11 @@ impl Caretaker {
 
     #[cold]
     fn say_not_promoted(&self, what: &str, refusal: &str) {
-        let Shared { bus, keys, .. } = &*self.shared;
+        let Shared { bus, keys, is_upkeep_said, .. } = &*self.shared;
+        // Of what is set aside, each is said: it is said once.
+        if !refusal.is_empty() && !is_upkeep_said.is_due(format!("delayed {what}: {refusal}")) {
+            return;
+        }
         if refusal.is_empty() {
             tracing::warn!(
                 bus = &**bus,

@@ -82,7 +82,7 @@ use self::{
     pulse::Pulse,
     replay::ByStream,
     server::{Group, Keys, Server, persist},
-    shared::{OnceAMinute, Shared},
+    shared::Shared,
     subscription::{Broadcast, Keeper, Reader, Settler, Source, Subscription},
 };
 use super::{
@@ -91,6 +91,7 @@ use super::{
     dead_letters::DeadLetters,
     link::{Commands, Link, RedisConnector, SuitsSubscriber},
     names::{check_prefix, group_name},
+    once_a_minute::OnceAMinute,
     probe::Use,
 };
 use crate::{
@@ -100,7 +101,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
-    kit::{LogThrottle, Stage, TaskName, Tasks, read, write},
+    kit::{Stage, TaskName, Tasks, read, write},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX, PREFETCH},
     register_backend,
@@ -194,7 +195,7 @@ impl StreamsBackend {
             codec,
             min_idle: timing.min_idle,
             max_interruptions: config.max_interruptions,
-            is_refusal_said: LogThrottle::new(),
+            is_refusal_said: OnceAMinute::default(),
             is_upkeep_said: OnceAMinute::default(),
             pulse: Pulse::new(client.clone(), timing.min_idle),
         });

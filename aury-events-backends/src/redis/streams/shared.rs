@@ -1,10 +1,6 @@
 //! What all parts of one bus share.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -19,7 +15,7 @@ use super::{
 use crate::{
     envelope::{Envelope, EventName},
     error::WithCauses,
-    kit::{LogThrottle, lock},
+    redis::once_a_minute::OnceAMinute,
 };
 
 /// What all parts of one bus share.
@@ -36,33 +32,11 @@ pub(super) struct Shared {
     /// How many processes may die over one delivery until it is a dead letter.
     pub(super) max_interruptions: u32,
     /// When a refused settlement is to be said, by the kind of refusal.
-    pub(super) is_refusal_said: LogThrottle<String>,
+    pub(super) is_refusal_said: OnceAMinute,
     /// When a refusal of upkeep is to be said, by its words.
     pub(super) is_upkeep_said: OnceAMinute,
     /// Gives the signs of life.
     pub(super) pulse: Pulse,
-}
-
-/// Which texts have been said within the last minute.
-#[derive(Debug, Default)]
-pub(super) struct OnceAMinute(Mutex<HashMap<String, Instant>>);
-
-impl OnceAMinute {
-    /// How many texts are known at most.
-    const TEXTS: usize = 1_000;
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    /// Whether a text is to be said now.
-    pub(super) fn is_due(&self, text: String) -> bool {
-        let mut said = lock(&self.0);
-        if said.len() >= Self::TEXTS {
-            said.retain(|_, time| time.elapsed() < Self::MINUTE);
-        }
-        if said.get(&text).is_some_and(|time| time.elapsed() < Self::MINUTE) {
-            return false;
-        }
-        said.len() < Self::TEXTS && said.insert(text, Instant::now()).is_none_or(|_| true)
-    }
 }
 
 impl Shared {

@@ -88,7 +88,7 @@ impl Group {
                 for event in known_events(server, keys).await? {
                     if self.topic.matches(&event) {
                         let joined = self.join(server, keys, &event, &start).await;
-                        self.unless_one_of_many(keys.stream(event.as_str()), joined)?;
+                        self.unless_one_of_many(keys.stream(event.as_str()), joined, true)?;
                     }
                 }
                 Ok(())
@@ -110,11 +110,11 @@ impl Group {
         for stream in &*self.streams() {
             let start = if stream.event.is_some() { &start } else { &Start::Beginning };
             let created = self.create(server, &stream.key, start).await;
-            stream.is_stream.store(!is_wrong_type(&created), Relaxed);
+            let was_stream = stream.is_stream.swap(!is_wrong_type(&created), Relaxed);
             if matches!(created, Ok(true)) {
                 vanished.push(Arc::clone(&stream.key));
             }
-            self.unless_one_of_many(&*stream.key, created.map(drop))?;
+            self.unless_one_of_many(&*stream.key, created.map(drop), was_stream)?;
         }
         Ok(vanished)
     }
@@ -163,13 +163,16 @@ impl Group {
         &self,
         key: impl AsRef<str>,
         outcome: Result<(), Failure>,
+        is_new: bool,
     ) -> Result<(), Failure> {
         if is_wrong_type(&outcome) && matches!(self.topic, Topic::Pattern(_)) {
-            tracing::warn!(
-                group = self.name,
-                key = key.as_ref(),
-                "the key of a stream holds something else: events of that name are not read"
-            );
+            if is_new {
+                tracing::warn!(
+                    group = self.name,
+                    key = key.as_ref(),
+                    "the key of a stream holds something else: events of that name are not read"
+                );
+            }
             return Ok(());
         }
         outcome

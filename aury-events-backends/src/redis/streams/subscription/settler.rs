@@ -196,7 +196,7 @@ impl Settler {
         wait: Option<Duration>,
         failure: &Failure,
     ) -> Option<Refused> {
-        if self.shared.is_refusal_said.is_due(refusal_of(failure)) {
+        if self.shared.is_refusal_said.is_due(self.refusal_of(failure)) {
             tracing::warn!(
                 bus = &*self.shared.bus,
                 subscriber = &*self.inbox.subscriber,
@@ -248,8 +248,17 @@ impl Settler {
         Ok(())
     }
 
+    /// What is to be said once a minute: the subscriber, and what kind of refusal it is.
+    fn refusal_of(&self, failure: &Failure) -> String {
+        let kind = match failure {
+            Failure::Refused(error) => error.code().unwrap_or("ERR"),
+            Failure::Unreachable(_) => "unreachable",
+        };
+        format!("{} {kind}", self.inbox.subscriber)
+    }
+
     fn say_unacknowledged(&self, failure: &Failure) {
-        if self.shared.is_refusal_said.is_due(refusal_of(failure)) {
+        if self.shared.is_refusal_said.is_due(self.refusal_of(failure)) {
             tracing::warn!(
                 bus = &*self.shared.bus,
                 subscriber = &*self.inbox.subscriber,
@@ -262,14 +271,6 @@ impl Settler {
 
 fn is_passing(answer: &Result<Value, RedisError>) -> bool {
     answer.as_ref().is_err_and(crate::redis::streams::server::is_passing)
-}
-
-/// What kind of refusal it is.
-fn refusal_of(failure: &Failure) -> String {
-    match failure {
-        Failure::Refused(error) => error.code().unwrap_or("ERR").to_owned(),
-        Failure::Unreachable(_) => "unreachable".to_owned(),
-    }
 }
 
 /// A batch that does not get through: it is said once, and tried again less and less often.
