@@ -81,6 +81,14 @@ impl Delivery {
         self.attempt = self.attempt.saturating_add(1);
     }
 
+    /// Gives it back before it is dropped, to be delivered again; what is left of it cannot be settled.
+    #[inline]
+    pub fn give_back(&mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.give_back(self);
+        }
+    }
+
     /// The number given to [`Delivery::new`].
     pub fn tag(&self) -> u64 {
         self.tag
@@ -109,9 +117,7 @@ impl Delivery {
 impl Drop for Delivery {
     #[inline]
     fn drop(&mut self) {
-        if let Some(settler) = self.settler.take() {
-            settler.give_back(self);
-        }
+        self.give_back();
     }
 }
 

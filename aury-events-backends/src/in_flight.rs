@@ -8,9 +8,10 @@
 //! detection*, 1987, §6, for counters that one process can read).
 
 use std::{
+    collections::HashSet,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
             AtomicU64, AtomicUsize,
             Ordering::{Relaxed, Release, SeqCst},
@@ -19,6 +20,8 @@ use std::{
 };
 
 use tokio::sync::Notify;
+
+use crate::envelope::{EventId, Metadata};
 
 /// All that a bus's subscriptions hold and have not settled. Clones share the counts.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,19 @@ struct Shared {
     /// How many callers wait for idleness; while there are none, settling does not look any further.
     watchers: AtomicUsize,
     idle: Notify,
+    /// How many of the deliveries in flight no handler owns.
+    unowned: AtomicU64,
+    /// The events that the bus has taken so, with all that their handlers publish.
+    unowned_events: Mutex<HashSet<EventId>>,
+    /// The buses that drain together, this one included.
+    group: Mutex<Vec<Weak<Shared>>>,
+}
+
+/// A publish under way that no handler owns.
+#[derive(Debug)]
+pub(crate) struct UnownedPublish {
+    _tally: Tally,
+    _mark: Unowned,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +80,52 @@ impl InFlight {
 
     /// How many deliveries are accepted and not settled now.
     pub fn count(&self) -> u64 {
-        self.0.tallies().live.iter().map(|counts| counts.open()).sum()
+        self.0.open()
+    }
+
+    /// Makes them the buses that drain together: handlers on one may wait for what is published on another.
+    pub fn link(buses: &[Self]) {
+        for bus in buses {
+            let group = buses.iter().map(|bus| Arc::downgrade(&bus.0)).collect();
+            *bus.0.group() = group;
+        }
+    }
+
+    /// How many deliveries of all linked buses are in flight, but for those that a bus has taken while it drained from
+    /// tasks that no handler owns.
+    ///
+    /// While there are any, a bus that drains still takes what the application publishes: a handler may be waiting for
+    /// the task that does it. What is taken so does not keep the bus open for more.
+    pub fn owned(&self) -> u64 {
+        let owned = |bus: &Arc<Shared>| bus.open().saturating_sub(bus.unowned.load(SeqCst));
+        self.group().iter().map(owned).sum()
+    }
+
+    fn group(&self) -> Vec<Arc<Shared>> {
+        let group: Vec<_> = self.0.group().iter().filter_map(Weak::upgrade).collect();
+        if group.is_empty() { vec![Arc::clone(&self.0)] } else { group }
+    }
+
+    /// Whether an event belongs to those that no handler owns, or is published by the handler of one.
+    pub(crate) fn is_unowned(&self, event: &Metadata) -> bool {
+        let Some(cause) = event.causation_id() else { return false };
+        self.group().iter().any(|bus| bus.unowned_events().contains(&cause))
+    }
+
+    /// Takes note of an event that no handler owns.
+    pub(crate) fn add_unowned(&self, event: &Metadata) {
+        self.0.unowned_events().insert(event.id());
+    }
+
+    /// Counts a publish in that no handler owns, while the bus drains: `None` when no handler can be waiting for it.
+    ///
+    /// The count lives until the event has been taken, so that the bus does not close in between.
+    pub(crate) fn publish_unowned(&self) -> Option<UnownedPublish> {
+        let tally = self.tally();
+        let mark = tally.unowned();
+        tally.accept();
+        let publish = UnownedPublish { _tally: tally, _mark: mark };
+        (self.owned() > 0).then_some(publish)
     }
 
     /// Waits until nothing is in flight, what handlers publish meanwhile included.
@@ -108,6 +169,18 @@ impl InFlight {
 }
 
 impl Shared {
+    fn open(&self) -> u64 {
+        self.tallies().live.iter().map(|counts| counts.open()).sum()
+    }
+
+    fn unowned_events(&self) -> MutexGuard<'_, HashSet<EventId>> {
+        self.unowned_events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         // The counts are valid after every single step, so a panic elsewhere does not spoil them.
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,6 +225,24 @@ impl Tally {
     /// How many deliveries of this subscription are accepted and not settled.
     pub fn count(&self) -> u64 {
         self.counts.open()
+    }
+}
+
+/// Marks a delivery in flight as one that no handler owns, while it lives.
+#[derive(Debug)]
+pub(crate) struct Unowned(Arc<Shared>);
+
+impl Tally {
+    /// A mark for one more delivery.
+    pub(crate) fn unowned(&self) -> Unowned {
+        self.shared.unowned.fetch_add(1, SeqCst);
+        Unowned(Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Unowned {
+    fn drop(&mut self) {
+        self.0.unowned.fetch_sub(1, SeqCst);
     }
 }
 

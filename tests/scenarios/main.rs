@@ -27,6 +27,9 @@ mod publishing;
 mod raw;
 mod receipts;
 mod shutdown;
+#[path = "../spawned/mod.rs"]
+mod spawned;
+mod spawning;
 mod startup;
 mod structure;
 mod support;

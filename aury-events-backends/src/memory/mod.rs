@@ -2,7 +2,7 @@
 //!
 //! An event is handed to the queue of every subscriber that listens to it: one counted reference each, nothing
 //! serialised. Queues are bounded. When one is full, the publisher waits for a place in it, after the other
-//! subscribers have been served; a handler that publishes never waits (see [`Origin::Handler`]). `publish` is `Ok` when
+//! subscribers have been served, for the publish timeout at most; a handler that publishes never waits (see [`Origin::Handler`]). `publish` is `Ok` when
 //! the event is in every queue, at once for an event that nobody listens to. What the process holds is gone when the
 //! process dies.
 //!
@@ -17,12 +17,20 @@ mod line;
 mod queue;
 mod routes;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
 
 use self::{
     dead_letters::Ring,
     delays::Delays,
-    queue::{Queue, QueueConsumer},
+    queue::{AddWhenFree, Queue, QueueClosed, QueueConsumer},
     routes::Routes,
 };
 use crate::{
@@ -32,7 +40,7 @@ use crate::{
     delivery::Consumer,
     envelope::Envelope,
     error::BackendError,
-    in_flight::InFlight,
+    in_flight::{InFlight, UnownedPublish},
     kit,
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
@@ -56,6 +64,7 @@ pub struct MemoryBackend {
     in_flight: InFlight,
     dead_letters: Arc<Ring>,
     queue_capacity: usize,
+    publish_timeout: Duration,
 }
 
 impl MemoryBackend {
@@ -68,6 +77,7 @@ impl MemoryBackend {
             in_flight,
             dead_letters: Arc::default(),
             queue_capacity: config.queue_capacity,
+            publish_timeout: config.publish_timeout,
         }
     }
 
@@ -84,8 +94,9 @@ impl MemoryBackend {
     #[inline(always)]
     fn try_publish(&self, event: Outgoing) -> Result<Result<(), BackendError>, Box<Wait>> {
         let routes = self.routes();
-        if !routes.takes(event.origin) {
-            return Ok(Err(BackendError::closed()));
+        if !routes.is_open() {
+            drop(routes);
+            return self.try_publish_while_draining(event);
         }
         if event.delay.is_some() {
             return Err(Box::new(Wait::Delayed(event)));
@@ -104,36 +115,119 @@ impl MemoryBackend {
         }
     }
 
+    /// Handlers' events go on as ever, and what no handler owns is taken for as long as it may be waited for.
+    #[cold]
+    fn try_publish_while_draining(
+        &self,
+        event: Outgoing,
+    ) -> Result<Result<(), BackendError>, Box<Wait>> {
+        if self.routes().is_closed() {
+            return Ok(Err(BackendError::closed()));
+        }
+        let metadata = event.envelope.metadata();
+        let is_handler = event.origin == Origin::Handler;
+        let is_owned = is_handler && !self.in_flight.is_unowned(metadata);
+        // Counted until it is in the queues, so that the bus does not close in between.
+        let unowned = if is_handler { None } else { self.in_flight.publish_unowned() };
+        if !is_handler && unowned.is_none() {
+            return Ok(Err(BackendError::closed()));
+        }
+        if !is_owned {
+            self.in_flight.add_unowned(metadata);
+        }
+        if event.delay.is_some() {
+            return Err(Box::new(Wait::Delayed(event)));
+        }
+        let queues = self.routes_mut().resolve(metadata.name());
+        let envelope = event.envelope;
+        let Some(unowned) = unowned else {
+            // What handlers publish takes no place.
+            for queue in &*queues {
+                queue.add_without_place(envelope.clone(), is_owned);
+            }
+            return Ok(Ok(()));
+        };
+        Err(Box::new(Wait::Unowned(unowned, Full { envelope, queues: queues.to_vec() })))
+    }
+
     /// Publishes what has to wait. In a runtime.
     #[cold]
     fn publish_after(&self, wait: Wait) -> MaybeReady<'static, Result<(), BackendError>> {
+        let (routes, limit) = (Arc::clone(&self.routes), self.publish_timeout);
         match wait {
             Wait::Delayed(event) => MaybeReady::ready(self.delays.add(event)),
-            Wait::Full(full) => {
-                let routes = Arc::clone(&self.routes);
-                MaybeReady::pending(publish_when_free(full, routes))
+            Wait::Full(Full { envelope, queues }) => {
+                let adding = queues.into_iter().map(|queue| queue.add_when_free(envelope.clone()));
+                let adding = adding.collect();
+                MaybeReady::pending(wait_for_places(envelope, adding, routes, limit))
+            }
+            Wait::Unowned(unowned, Full { envelope, queues }) => {
+                let adding =
+                    queues.into_iter().map(|queue| queue.add_unowned_when_free(envelope.clone()));
+                let adding = adding.collect();
+                MaybeReady::pending(async move {
+                    let _unowned = unowned;
+                    wait_for_places(envelope, adding, routes, limit).await
+                })
             }
         }
     }
 }
 
-/// Waits for a place in the queues that were full, one after the other: the event is in all others already.
-async fn publish_when_free(full: Full, routes: Arc<RwLock<Routes>>) -> Result<(), BackendError> {
-    let envelope = full.envelope;
-    let adding = full.queues.into_iter().map(|queue| queue.add_when_free(envelope.clone()));
-    for added in adding.collect::<Vec<_>>() {
-        // A queue that ends meanwhile belongs to a subscriber that has left.
-        if added.await.is_err() && kit::read(&routes).is_closed() {
-            return Err(BackendError::closed());
+/// Waits for a place in one queue after the other, as long as a publish may take: who waits may be the one that the
+/// handlers of a full queue wait for.
+async fn wait_for_places(
+    envelope: Envelope,
+    adding: Vec<AddWhenFree>,
+    routes: Arc<RwLock<Routes>>,
+    limit: Duration,
+) -> Result<(), BackendError> {
+    let mut end = None;
+    for mut added in adding {
+        // A consumer that runs makes room in its next turn; that takes no timer, which is dear.
+        let outcome = match in_next_turn(&mut added).await {
+            Some(outcome) => Ok(outcome),
+            None => {
+                let end = *end.get_or_insert_with(|| Instant::now() + limit);
+                timeout_at(end, &mut added).await
+            }
+        };
+        match outcome {
+            Ok(Ok(())) => {}
+            // A queue that ends meanwhile belongs to a subscriber that has left.
+            Ok(Err(_)) if kit::read(&routes).is_closed() => return Err(BackendError::closed()),
+            Ok(Err(_)) => {}
+            Err(_) => {
+                let operation = format!("publish {}", envelope.metadata().name());
+                let subscriber = added.subscriber();
+                let cause = format!("the queue of the subscriber `{subscriber}` is full");
+                return Err(BackendError::timed_out_after(operation, limit, cause));
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a place is free when all other tasks have had a turn.
+async fn in_next_turn(added: &mut AddWhenFree) -> Option<Result<(), QueueClosed>> {
+    let mut turns = 0;
+    poll_fn(|cx| match Pin::new(&mut *added).poll(cx) {
+        Poll::Ready(added) => Poll::Ready(Some(added)),
+        Poll::Pending if turns == 0 => {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Why an event was not published at once.
 enum Wait {
     Delayed(Outgoing),
     Full(Full),
+    Unowned(UnownedPublish, Full),
 }
 
 /// An event, and the queues that had no place for it.
@@ -198,7 +292,7 @@ impl Backend for MemoryBackend {
     ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
         Box::pin(async move {
             let mut routes = self.routes_mut();
-            if !routes.takes(Origin::Application) {
+            if !routes.is_open() {
                 return Err(BackendError::closed());
             }
             let queue = Arc::new(Queue::new(
@@ -231,12 +325,9 @@ impl Backend for MemoryBackend {
 
     fn health(&self) -> Health {
         let routes = self.routes();
-        Health::new(
-            routes.takes(Origin::Application),
-            routes.queues().map(|queue| queue.health()).collect(),
-        )
-        .with_delayed(self.delays.count())
-        .with_dropped_dead_letters(self.dead_letters.dropped())
+        Health::new(routes.is_open(), routes.queues().map(|queue| queue.health()).collect())
+            .with_delayed(self.delays.count())
+            .with_dropped_dead_letters(self.dead_letters.dropped())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -20,7 +20,7 @@ use crate::{
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
-    in_flight::Tally,
+    in_flight::{Tally, Unowned},
     kit::{Alarm, Delayed, due_after},
     maybe_ready::MaybeReady,
 };
@@ -35,6 +35,8 @@ pub(super) struct Queue {
 
 struct State {
     entries: VecDeque<Entry>,
+    /// What a task published that no handler owns, while the bus drains; after everything else.
+    unowned: VecDeque<(Entry, Unowned)>,
     delayed: Delayed<Entry>,
     /// How many more events applications may add. What handlers publish and what comes back takes no place.
     free_places: usize,
@@ -68,6 +70,7 @@ impl Queue {
     ) -> Self {
         let state = State {
             entries: VecDeque::new(),
+            unowned: VecDeque::new(),
             delayed: Delayed::default(),
             free_places: capacity,
             publishers: Line::default(),
@@ -109,13 +112,43 @@ impl Queue {
         let state = self.state();
         self.tally.accept_under_lock();
         drop(state);
-        AddWhenFree { queue: self, envelope: Some(envelope), ticket: None }
+        AddWhenFree { queue: self, envelope: Some(envelope), ticket: None, is_counted: true }
+    }
+
+    /// Adds an event that no handler owns as soon as there is a place for it. It counts as in flight from then on.
+    pub(super) fn add_unowned_when_free(self: Arc<Self>, envelope: Envelope) -> AddWhenFree {
+        AddWhenFree { queue: self, envelope: Some(envelope), ticket: None, is_counted: false }
+    }
+
+    /// Adds what a handler has published while the bus drains; the handler of such a one, unless it is owned.
+    pub(super) fn add_without_place(&self, envelope: Envelope, is_owned: bool) {
+        let mut state = self.state();
+        if state.intake != Intake::Open {
+            return;
+        }
+        let entry = Entry { envelope, attempt: 1, has_place: false };
+        if is_owned {
+            self.tally.accept_under_lock();
+            state.entries.push_back(entry);
+        } else {
+            self.push_unowned(&mut state, entry);
+        }
+        wake(state);
+    }
+
+    fn push_unowned(&self, state: &mut State, entry: Entry) {
+        let mark = self.tally.unowned();
+        self.tally.accept_under_lock();
+        state.unowned.push_back((entry, mark));
     }
 
     #[inline]
     fn pop(self: &Arc<Self>, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let mut state = self.state();
         let Some(entry) = state.next_entry() else {
+            if !state.unowned.is_empty() {
+                return self.pop_unowned(state);
+            }
             if state.intake != Intake::Open && state.delayed.is_empty() {
                 return Poll::Ready(None);
             }
@@ -133,6 +166,19 @@ impl Queue {
             publisher.wake();
         }
         Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, Arc::clone(self) as _, 0)))
+    }
+
+    #[cold]
+    fn pop_unowned(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Poll<Option<Delivery>> {
+        let (entry, mark) = state.unowned.pop_front().expect("the caller has looked");
+        state.free_places += usize::from(entry.has_place);
+        let publisher = state.publishers.call();
+        drop(state);
+        if let Some(publisher) = publisher {
+            publisher.wake();
+        }
+        let settler = SettleUnowned { queue: Arc::clone(self), _mark: mark };
+        Poll::Ready(Some(Delivery::new(entry.envelope, 1, Arc::new(settler), 0)))
     }
 
     /// Takes a delivery back, to be delivered once more.
@@ -186,7 +232,8 @@ impl Queue {
             let mut state = self.state();
             state.intake = Intake::Abandoned;
             let left = std::mem::take(&mut state.entries);
-            left.len() + state.delayed.clear()
+            let unowned = std::mem::take(&mut state.unowned);
+            left.len() + unowned.len() + state.delayed.clear()
         };
         (0..left).for_each(|_| self.tally.settle());
     }
@@ -237,6 +284,14 @@ pub(super) struct AddWhenFree {
     /// `None` once it has been added.
     envelope: Option<Envelope>,
     ticket: Option<Ticket>,
+    /// Whether it counts as in flight already; it is one that no handler owns, otherwise.
+    is_counted: bool,
+}
+
+impl AddWhenFree {
+    pub(super) fn subscriber(&self) -> &str {
+        self.queue.subscriber()
+    }
 }
 
 /// The queue was closed before there was a place.
@@ -257,7 +312,12 @@ impl Future for AddWhenFree {
         }
         if let Some(envelope) = this.envelope.take() {
             state.free_places -= 1;
-            state.entries.push_back(Entry { envelope, attempt: 1, has_place: true });
+            let entry = Entry { envelope, attempt: 1, has_place: true };
+            if this.is_counted {
+                state.entries.push_back(entry);
+            } else {
+                this.queue.push_unowned(&mut state, entry);
+            }
         }
         wake(state);
         Poll::Ready(Ok(()))
@@ -266,7 +326,7 @@ impl Future for AddWhenFree {
 
 impl Drop for AddWhenFree {
     fn drop(&mut self) {
-        if self.envelope.is_some() {
+        if self.envelope.is_some() && self.is_counted {
             self.queue.tally.settle();
         }
         if let Some(ticket) = self.ticket {
@@ -305,6 +365,26 @@ impl Settle for Queue {
 
     fn give_back(&self, delivery: &Delivery) {
         self.redeliver(delivery, |state, entry| state.entries.push_front(entry));
+    }
+}
+
+/// Settles a delivery that no handler owns. When it is tried again, it is like any other.
+struct SettleUnowned {
+    queue: Arc<Queue>,
+    _mark: Unowned,
+}
+
+impl Settle for SettleUnowned {
+    fn settle(
+        &self,
+        delivery: &Delivery,
+        settlement: Settlement,
+    ) -> MaybeReady<'static, Result<(), BackendError>> {
+        self.queue.settle(delivery, settlement)
+    }
+
+    fn give_back(&self, delivery: &Delivery) {
+        self.queue.give_back(delivery);
     }
 }
 

@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::queue::Queue;
-use crate::{
-    backend::Origin,
-    envelope::{EventName, Topic},
-};
+use crate::envelope::{EventName, Topic};
 
 /// The subscriptions of a bus, and the queues that the events seen so far go to.
 #[derive(Debug, Default)]
@@ -42,14 +39,10 @@ enum Intake {
 }
 
 impl Routes {
-    /// Whether events from there are taken now.
+    /// Whether events are taken wherever they come from.
     #[inline]
-    pub(super) fn takes(&self, origin: Origin) -> bool {
-        match self.intake {
-            Intake::Open => true,
-            Intake::Draining => origin == Origin::Handler,
-            Intake::Closed => false,
-        }
+    pub(super) fn is_open(&self) -> bool {
+        self.intake == Intake::Open
     }
 
     pub(super) fn is_closed(&self) -> bool {

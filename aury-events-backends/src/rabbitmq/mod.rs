@@ -56,7 +56,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
     config::{BackendConfig, ExchangeType},
     dead_letters::DeadLetterReader,
     delivery::Consumer,
@@ -210,7 +210,7 @@ impl RabbitMqBackend {
 
     /// The message of an event, and who is to publish it.
     fn message(&self, event: &Outgoing) -> Result<(Message, &Publisher), BackendError> {
-        if !self.stage.takes(event.origin) {
+        if !self.stage.takes(event.origin, &self.in_flight) {
             return Err(BackendError::closed());
         }
         let names = &self.topology.names;
@@ -267,7 +267,7 @@ impl RabbitMqBackend {
     }
 
     async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
-        if !self.stage.takes(Origin::Application) {
+        if !self.stage.is_open() {
             return Err(BackendError::closed());
         }
         let SubscriptionSpec { subscriber, topic, service, broadcast, concurrency, .. } = spec;
@@ -371,7 +371,7 @@ impl Backend for RabbitMqBackend {
 
     fn health(&self) -> Health {
         let problem = self.publishing.problem().or_else(|| self.consuming.problem());
-        let is_up = self.stage.takes(Origin::Application) && problem.is_none();
+        let is_up = self.stage.is_open() && problem.is_none();
         let problem = problem.map(Arc::from).or_else(|| self.forwarding.get());
         Health::new(is_up, self.subscriptions.health()).with_problem(problem)
     }

@@ -17,7 +17,8 @@ impl Context {
     /// Publishes an event, caused by this one, on the bus that the event's type names.
     ///
     /// While the handler runs, [`aury_events::publish`](crate::publish) does the same; in a task that the handler has
-    /// spawned, only this one keeps the chain.
+    /// spawned, this one keeps the chain, and so does all that runs in [`scope`](Self::scope) or
+    /// [`spawn`](Self::spawn).
     ///
     /// # Errors
     ///

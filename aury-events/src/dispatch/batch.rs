@@ -3,7 +3,7 @@
 //! An event that cannot be decoded, or that the condition turns down, is settled by itself and spoils no batch. When the
 //! call fails, each event is judged by its own number of attempts.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use aury_events_backends::{BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement};
 use tokio::{
@@ -15,6 +15,7 @@ use super::{
     SHORT_WAIT, all_of,
     around::Around,
     attempt::{self, Failed},
+    closing::Closing,
     handler::{Handler, Taken},
     panic,
     report::report,
@@ -43,7 +44,7 @@ impl<I: Send + 'static> Taken<I> for Vec<I> {
         let serve = |_| -> BoxFuture<'static, ()> {
             let (handler, source, info) =
                 (Arc::clone(&handler), Arc::clone(&source), Arc::clone(&info));
-            let draining = info.core().draining();
+            let draining = info.core().ending.draining();
             let gatherer = Gatherer { source, batch, draining };
             Box::pin(Current::scope(Arc::clone(&info), async move {
                 serve(&*handler, gatherer, &info).await;
@@ -120,7 +121,15 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
                 settling.extend(deliveries.drain(..).map(|delivery| (delivery, Settlement::Ack)));
                 break;
             };
-            info.core().stop_if_abandoned().await;
+            match Closing::of(&failed, info.core()).await {
+                Closing::Failed => {}
+                Closing::Again => continue,
+                Closing::GiveBack => {
+                    drop(deliveries);
+                    // This task is about to be aborted.
+                    return pending().await;
+                }
+            }
             match after_failure(failed, &deliveries, &options, info) {
                 Next::Again { after } => {
                     time::sleep(after).await;

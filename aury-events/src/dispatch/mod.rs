@@ -7,6 +7,7 @@
 mod around;
 mod attempt;
 mod batch;
+mod closing;
 mod closure;
 mod handler;
 mod lanes;

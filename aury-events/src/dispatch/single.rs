@@ -1,6 +1,6 @@
 //! Events that are handled one by one, by one loop or by several.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use aury_events_backends::{BoxFuture, Consumer, Delivery, Settlement};
 use tokio::time;
@@ -9,6 +9,7 @@ use super::{
     SHORT_WAIT, all_of,
     around::Around,
     attempt::{self, Failed},
+    closing::Closing,
     handler::{Handler, Taken},
     lanes::{InLanes, Lanes},
     panic,
@@ -122,7 +123,15 @@ async fn after_failure(
     options: &Options,
     info: &SubscriptionInfo,
 ) -> Option<Settlement> {
-    info.core().stop_if_abandoned().await;
+    match Closing::of(&failed, info.core()).await {
+        Closing::Failed => {}
+        Closing::Again => return None,
+        Closing::GiveBack => {
+            delivery.give_back();
+            // This task is about to be aborted.
+            return pending().await;
+        }
+    }
     let verdict = if Current::is_taken() {
         Verdict::Taken
     } else {

@@ -2,15 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aury_events_backends::{
-    BackendError, DeadLetterReason, Delivery, EventId, MaybeReady, Settle, Settlement,
-};
+use aury_events_backends::{DeadLetterReason, Delivery, EventId, Settlement};
 
 use super::FromContext;
 use crate::{
     declared::Needs,
     error::{BackendFailure, BoxError},
-    runtime::{Context, Current, SubscriptionInfo},
+    runtime::{Context, Current, Elsewhere, SubscriptionInfo},
 };
 
 /// The delivery of an event, which the subscriber settles by itself: at once, or later and in another task.
@@ -114,15 +112,4 @@ impl fmt::Debug for Receipt {
             .field("subscriber", &self.subscription.id())
             .finish()
     }
-}
-
-/// Settles what stands in for a delivery that is in other hands: not at all.
-struct Elsewhere;
-
-impl Settle for Elsewhere {
-    fn settle(&self, _: &Delivery, _: Settlement) -> MaybeReady<'static, Result<(), BackendError>> {
-        MaybeReady::ready(Ok(()))
-    }
-
-    fn give_back(&self, _: &Delivery) {}
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aury_events_backends::{
-    BackendFactory, BoxFuture, IdempotencyStore, idempotency::MemoryIdempotency, registry::Connect,
+    BackendFactory, BoxFuture, IdempotencyStore, InFlight, idempotency::MemoryIdempotency,
+    registry::Connect,
 };
 use once_cell::sync::Lazy;
 
@@ -19,7 +20,7 @@ use crate::{
     declared::{Catalogue, DEFAULT_BUS},
     dispatch::SubscriberEntry,
     error::{BackendFailure, Problem, StartError},
-    runtime::{Breakers, BusCore, CircuitBreaker, Core, Handle, Middleware, States},
+    runtime::{Breakers, BusCore, CircuitBreaker, Core, Ending, Handle, Middleware, States},
 };
 
 /// How many events may precede one in its chain, unless said otherwise.
@@ -229,6 +230,8 @@ impl EventBusManagerBuilder {
             }
         }
         StartError::unless_none(problems)?;
+        let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
+        InFlight::link(&in_flight);
         Ok(EventBusManager::new(Handle::new(|handle| Core {
             buses,
             service,
@@ -239,8 +242,9 @@ impl EventBusManagerBuilder {
             breakers: self.breakers,
             idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
-            is_draining: tokio::sync::watch::Sender::default(),
+            ending: Ending::default(),
             is_shut_down: tokio::sync::Mutex::default(),
+            spawned: std::sync::Mutex::default(),
             handle,
         })))
     }

@@ -1,6 +1,6 @@
 //! How a manager ends in order.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use aury_events_backends::{BoxFuture, InFlight};
 use tokio::time::timeout;
@@ -42,11 +42,13 @@ impl EventBusManager {
         }
         let buses = &self.0.buses;
         let limit = buses.iter().map(BusCore::shutdown_timeout).max().unwrap_or_default();
+        // First of all, so that what a task of a handler publishes from now on is known for that.
+        self.0.ending.drain();
         buses.iter().for_each(|bus| bus.backend().drain());
-        self.0.is_draining.send_replace(true);
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
         let (left, delayed) = if in_time { (Vec::new(), 0) } else { self.unsettled() };
+        self.0.ending.close();
 
         let running: Vec<_> = buses.iter().flat_map(BusCore::take_running).collect();
         if !in_time {
@@ -67,14 +69,19 @@ impl EventBusManager {
         ShutdownError::new(limit, left, delayed, failures)
     }
 
-    /// The subscribers that hold unsettled deliveries, with the number of these, and how many events wait for their
-    /// delay to pass.
+    /// The subscribers that hold unsettled deliveries or have spawned tasks, which are ended, with the number of these,
+    /// and how many events wait for their delay to pass.
     fn unsettled(&self) -> (Vec<(String, u64)>, u64) {
         let health: Vec<_> = self.0.buses.iter().map(|bus| bus.backend().health()).collect();
-        let subscriptions = health.iter().flat_map(|health| &health.subscriptions);
-        let unsettled = subscriptions.filter(|subscription| subscription.in_flight > 0);
-        let unsettled = unsettled.map(|s| (s.subscriber.to_string(), s.in_flight)).collect();
-        (unsettled, health.iter().map(|health| health.delayed).sum())
+        let mut left = BTreeMap::<String, u64>::new();
+        for subscription in health.iter().flat_map(|health| &health.subscriptions) {
+            *left.entry(subscription.subscriber.to_string()).or_default() += subscription.in_flight;
+        }
+        for subscriber in self.0.abort_spawned() {
+            *left.entry(subscriber).or_default() += 1;
+        }
+        left.retain(|_, count| *count > 0);
+        (left.into_iter().collect(), health.iter().map(|health| health.delayed).sum())
     }
 }
 

@@ -7,6 +7,8 @@ use aury_events_backends::{
     envelope::{TraceContext, TraceId},
 };
 
+use tokio::task::JoinHandle;
+
 use super::{Current, Handle, SubscriptionInfo};
 
 /// The event that is being handled: its metadata, the attempt, and the subscriber.
@@ -94,7 +96,62 @@ impl Context {
         self.subscription.id()
     }
 
-    pub(crate) fn subscription(&self) -> &SubscriptionInfo {
+    /// Runs a future as part of the handling of this event, wherever it is awaited: what it publishes belongs to the
+    /// chain, and [`aury_events::publish`](crate::publish) and [`aury_events::bus`](crate::bus) mean the buses of this
+    /// event, as they do in the handler.
+    ///
+    /// For the branches of a `JoinSet`, a `select!` in another task, or a callback that runs later:
+    ///
+    /// ```
+    /// # use aury_events::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
+    /// # #[derive(Serialize, Deserialize, Event)] struct ItemReserved;
+    /// #[subscribe]
+    /// async fn reserve(event: &OrderCreated, context: Context) {
+    ///     let mut items = tokio::task::JoinSet::new();
+    ///     for _ in 0..3 {
+    ///         items.spawn(context.scope(async { aury_events::publish(ItemReserved).await }));
+    ///     }
+    ///     items.join_all().await;
+    /// }
+    /// ```
+    ///
+    /// It does not settle the event, and a shutdown does not wait for it: see [`spawn`](Self::spawn).
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Current::adopt(self.clone(), future)
+    }
+
+    /// Spawns a task as part of the handling of this event: see [`scope`](Self::scope).
+    ///
+    /// It counts as in flight until it ends, also when the handler has returned: a shutdown waits for it, up to its
+    /// limit, and then aborts it and counts it in [`ShutdownError::left`](crate::ShutdownError::left). What becomes of
+    /// the event does not depend on it, unless the handler awaits it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let in_flight = self.subscription.bus().backend().in_flight().tally();
+        in_flight.accept();
+        let future = self.scope(future);
+        let task = tokio::spawn(async move {
+            // Dropped with the task, it no longer counts.
+            let _in_flight = in_flight;
+            future.await
+        });
+        self.subscription.core().add_spawned(self.subscriber(), task.abort_handle());
+        task
+    }
+
+    pub(super) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    pub(crate) fn subscription(&self) -> &Arc<SubscriptionInfo> {
         &self.subscription
     }
 

@@ -3,13 +3,13 @@
 use std::{
     future::pending,
     ops::Deref,
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
 };
 
 use aury_events_backends::IdempotencyStore;
-use tokio::sync::{Mutex, watch};
+use tokio::{sync::Mutex, task::AbortHandle};
 
-use super::{BusCore, Middleware, States, circuit_breaker::Breakers};
+use super::{BusCore, Ending, Middleware, States, circuit_breaker::Breakers};
 use crate::{declared::Catalogue, error::UnknownBus};
 
 /// The buses of a manager with what belongs to all of them.
@@ -27,10 +27,12 @@ pub(crate) struct Core {
     pub(crate) breakers: Breakers,
     pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
-    /// Whether shutdown has begun.
-    pub(crate) is_draining: watch::Sender<bool>,
+    /// How far shutdown has come.
+    pub(crate) ending: Ending,
     /// Whether everything has been shut down; held while that goes on.
     pub(crate) is_shut_down: Mutex<bool>,
+    /// The tasks that handlers have spawned, by the ids of their subscribers.
+    pub(crate) spawned: std::sync::Mutex<Vec<(String, AbortHandle)>>,
     /// What keeps it running.
     pub(crate) handle: Weak<Handle>,
 }
@@ -55,9 +57,26 @@ impl Core {
         index.ok_or_else(|| UnknownBus::among(bus, self.buses.iter().map(BusCore::name)))
     }
 
-    /// Whether shutdown has begun.
-    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
-        self.is_draining.subscribe()
+    /// Keeps a task that a handler has spawned, to be ended with the buses.
+    pub(crate) fn add_spawned(&self, subscriber: &str, task: AbortHandle) {
+        let mut spawned = self.spawned();
+        spawned.retain(|(_, task)| !task.is_finished());
+        spawned.push((subscriber.to_owned(), task));
+    }
+
+    fn spawned(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
+        self.spawned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the tasks that handlers have spawned. Gives whose they were.
+    pub(crate) fn abort_spawned(&self) -> Vec<String> {
+        let spawned = std::mem::take(&mut *self.spawned());
+        let left = spawned.into_iter().filter(|(_, task)| !task.is_finished());
+        left.map(|(subscriber, task)| {
+            task.abort();
+            subscriber
+        })
+        .collect()
     }
 
     /// Ends what runs, and says nothing of it: the start has failed.

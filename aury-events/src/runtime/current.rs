@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use aury_events_backends::{Delivery, Envelope, envelope::Cause};
+use aury_events_backends::{
+    BackendError, Delivery, Envelope, MaybeReady, Settle, Settlement, envelope::Cause,
+};
 
-use super::{Core, SubscriptionInfo};
+use super::{Context, Core, SubscriptionInfo};
 
 tokio::task_local! {
     /// What the current task is handling.
@@ -35,6 +37,21 @@ impl Current {
                 dispatch,
             )
             .await
+    }
+
+    /// Runs a future as if the handler of that event ran it. Nothing is settled by it.
+    pub(super) async fn adopt<T>(context: Context, future: impl Future<Output = T>) -> T {
+        let (envelope, attempt) = (context.envelope().clone(), context.attempt());
+        let stand_in = Delivery::new(envelope, attempt, Arc::new(Elsewhere), 0);
+        let current = Self {
+            subscription: Arc::clone(context.subscription()),
+            delivery: RefCell::new(Some(stand_in)),
+            is_taken: Cell::new(true),
+        };
+        // The context keeps the buses running meanwhile.
+        let done = CURRENT.scope(current, future).await;
+        drop(context);
+        done
     }
 
     /// Makes it the delivery that the loop is handling.
@@ -108,4 +125,15 @@ impl Current {
             .with(|current| current.delivery.borrow_mut().take())
             .expect("only the loop takes what it has put here")
     }
+}
+
+/// Settles what stands in for a delivery that is in other hands: not at all.
+pub(crate) struct Elsewhere;
+
+impl Settle for Elsewhere {
+    fn settle(&self, _: &Delivery, _: Settlement) -> MaybeReady<'static, Result<(), BackendError>> {
+        MaybeReady::ready(Ok(()))
+    }
+
+    fn give_back(&self, _: &Delivery) {}
 }

@@ -6,6 +6,7 @@ mod claims;
 mod context;
 mod core;
 mod current;
+mod ending;
 mod middleware;
 mod states;
 mod subscription;
@@ -15,7 +16,8 @@ pub(crate) use self::{
     circuit_breaker::{Breaker, Breakers, Guarded, Sign},
     claims::Claims,
     core::{Core, Handle},
-    current::Current,
+    current::{Current, Elsewhere},
+    ending::Ending,
     states::States,
     subscription::SubscriptionInfo,
 };

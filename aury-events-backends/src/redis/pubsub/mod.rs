@@ -53,7 +53,7 @@ use super::{
     probe::Use,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
     dead_letters::DeadLetterReader,
     delivery::Consumer,
     error::BackendError,
@@ -158,7 +158,7 @@ impl PubSubBackend {
         &self,
         Outgoing { envelope, origin, .. }: &Outgoing,
     ) -> Result<(Cmd, usize), BackendError> {
-        if !self.stage.takes(*origin) {
+        if !self.stage.takes(*origin, &self.in_flight) {
             return Err(BackendError::closed());
         }
         let message = self.codec.encode(envelope)?;
@@ -170,7 +170,7 @@ impl PubSubBackend {
     }
 
     async fn start(&self, spec: SubscriptionSpec) -> Result<Box<dyn Consumer>, BackendError> {
-        if !self.stage.takes(Origin::Application) {
+        if !self.stage.is_open() {
             return Err(BackendError::closed());
         }
         let SubscriptionSpec { subscriber, topic, service, durable, .. } = spec;
@@ -288,9 +288,7 @@ impl Backend for PubSubBackend {
     }
 
     fn health(&self) -> Health {
-        let is_up = self.stage.takes(Origin::Application)
-            && self.commands.is_up()
-            && self.listening.is_up();
+        let is_up = self.stage.is_open() && self.commands.is_up() && self.listening.is_up();
         let problem = self.commands.problem().or_else(|| self.listening.problem());
         Health::new(is_up, self.subscriptions.health())
             .with_problem(problem.map(Into::into))

@@ -95,7 +95,7 @@ use super::{
     probe::Use,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Origin, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
     config::BackendConfig,
     dead_letters::DeadLetterReader,
     delivery::Consumer,
@@ -293,7 +293,7 @@ impl Backend for StreamsBackend {
     }
 
     fn publish(&self, event: Outgoing) -> MaybeReady<'_, Result<(), BackendError>> {
-        if !self.stage.takes(event.origin) {
+        if !self.stage.takes(event.origin, &self.in_flight) {
             return MaybeReady::ready(Err(BackendError::closed()));
         }
         match self.publisher.encode(&event) {
@@ -314,7 +314,7 @@ impl Backend for StreamsBackend {
                 let mut failure = None;
                 while !chunk.is_full() && failure.is_none() {
                     let Some(event) = events.next() else { break };
-                    let encoded = match self.stage.takes(event.origin) {
+                    let encoded = match self.stage.takes(event.origin, &self.in_flight) {
                         true => self.publisher.encode(&event),
                         false => Err(BackendError::closed()),
                     };
@@ -344,7 +344,7 @@ impl Backend for StreamsBackend {
         spec: SubscriptionSpec,
     ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BackendError>> {
         Box::pin(async move {
-            if !self.stage.takes(Origin::Application) {
+            if !self.stage.is_open() {
                 return Err(BackendError::closed());
             }
             let operation = format!("subscribe {} to {}", spec.subscriber, spec.topic);
@@ -358,7 +358,7 @@ impl Backend for StreamsBackend {
             let name =
                 TaskName::of_subscriber("reads streams", Arc::clone(bus), Arc::clone(subscriber));
             let mut all = write(&self.subscriptions);
-            if !self.stage.takes(Origin::Application) {
+            if !self.stage.is_open() {
                 return Err(BackendError::closed());
             }
             let running = Arc::clone(&subscription);
@@ -393,7 +393,7 @@ impl Backend for StreamsBackend {
     fn health(&self) -> Health {
         let subscriptions = self.all_subscriptions();
         let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
-        let is_up = self.stage.takes(Origin::Application) && self.shared.server.is_up();
+        let is_up = self.stage.is_open() && self.shared.server.is_up();
         let problem: Option<Arc<str>> = self.link.problem().map(Into::into);
         let health = |subscription: &Arc<Subscription>| {
             let mut health = subscription.inbox.health();
