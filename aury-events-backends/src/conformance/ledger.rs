@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use super::wait::until;
-use crate::envelope::EventId;
+use crate::{envelope::EventId, kit::lock};
 
 /// A record of what was published and what became of it, for the judgement that matters: for each subscriber,
 /// confirmed ⊆ handled ∪ dead-lettered, nothing unexpected, and duplicates counted.
@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// An event was confirmed to its publisher: it must reach every subscriber.

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     backend::Backend,
     delivery::{Cancel, Consumer, Delivery, Settlement},
+    kit::lock,
     reason::DeadLetterReason,
 };
 
@@ -176,7 +177,7 @@ pub(super) struct Seen(Arc<Mutex<Vec<Sight>>>);
 
 impl Seen {
     pub(super) fn all(&self) -> MutexGuard<'_, Vec<Sight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn add(&self, delivery: &Delivery) {

@@ -4,11 +4,8 @@
 //! hear from us all the same (heartbeats, signs of life) runs here: one thread for the whole process, which runs nothing
 //! of the application's.
 
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use super::lock;
+use std::{io, sync::Mutex, thread};
 
 use tokio::runtime::{Builder, Handle};
 
@@ -26,7 +23,7 @@ static STARTED: Mutex<Option<Handle>> = Mutex::new(None);
 ///
 /// When the system refuses a thread or a poller. The next call tries again.
 pub fn background() -> io::Result<Handle> {
-    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut started = lock(&STARTED);
     if let Some(handle) = &*started {
         return Ok(handle.clone());
     }

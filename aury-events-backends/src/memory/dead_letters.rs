@@ -2,13 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use super::queue::Queue;
 use crate::{
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     error::BackendError,
+    kit::lock,
     maybe_ready::BoxFuture,
 };
 
@@ -36,7 +37,7 @@ struct State {
 impl Ring {
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Takes note of where letters of a subscriber are replayed to.

@@ -16,11 +16,13 @@ mod delays;
 mod line;
 mod queue;
 mod routes;
+#[cfg(test)]
+mod strict_tests;
 
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
     task::Poll,
     time::Duration,
 };
@@ -42,6 +44,7 @@ use crate::{
     error::BackendError,
     in_flight::{InFlight, UnownedPublish},
     kit,
+    kit::{read, write},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -83,11 +86,11 @@ impl MemoryBackend {
 
     #[inline]
     fn routes(&self) -> RwLockReadGuard<'_, Routes> {
-        self.routes.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.routes)
     }
 
     fn routes_mut(&self) -> RwLockWriteGuard<'_, Routes> {
-        self.routes.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.routes)
     }
 
     /// Publishes an event, if that takes no wait.

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::{Tally, Unowned},
-    kit::{Alarm, Delayed, due_after},
+    kit::{Alarm, Delayed, due_after, lock},
     maybe_ready::MaybeReady,
 };
 
@@ -83,7 +83,7 @@ impl Queue {
     #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Adds an event, or gives it back when there is no place for it. A closed queue has no taker for it and drops it.

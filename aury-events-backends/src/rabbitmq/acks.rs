@@ -9,7 +9,7 @@ use std::{
     hash::{DefaultHasher, Hasher as _},
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Waker},
@@ -23,7 +23,7 @@ use lapin::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::envelope::EventId;
+use crate::{envelope::EventId, kit::lock};
 
 /// How long what was settled may wait for company.
 pub(super) const LINGER: Duration = Duration::from_millis(10);
@@ -113,7 +113,7 @@ impl Acks {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Takes note of a delivery.

@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     net::{Shutdown, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     config::{BackendConfig, BusUrl},
     error::BackendError,
-    kit::background,
+    kit::{background, lock},
 };
 
 /// The longest that one attempt to connect may take, TLS and log-in included.
@@ -208,7 +208,7 @@ struct SocketSlot(Arc<Mutex<Option<Socket>>>);
 
 impl SocketSlot {
     fn lock(&self) -> MutexGuard<'_, Option<Socket>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn shut_down(&self) {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     config::Unroutable,
     error::{BackendError, WithCauses},
-    kit::Backoff,
+    kit::{Backoff, lock},
 };
 
 /// How many messages one process forwards at a time.
@@ -69,11 +69,11 @@ pub(super) struct Problem(Arc<Mutex<Option<Arc<str>>>>);
 
 impl Problem {
     pub(super) fn get(&self) -> Option<Arc<str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     fn set(&self, problem: Option<Arc<str>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        *lock(&self.0) = problem;
     }
 }
 
@@ -315,7 +315,7 @@ struct Said(Mutex<HashMap<ShortString, Instant>>);
 
 impl Said {
     fn may_say(&self, what: &ShortString) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = lock(&self.0);
         let now = Instant::now();
         if said.get(what).is_some_and(|at| now < *at + SAY_EVERY) {
             return false;

@@ -28,7 +28,7 @@ mod watch;
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -63,7 +63,7 @@ use crate::{
     envelope::Topic,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Deadline, Stage, pulse, retry},
+    kit::{Deadline, Stage, lock, pulse, retry},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -205,7 +205,7 @@ impl RabbitMqBackend {
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tasks)
     }
 
     /// The message of an event, and who is to publish it.

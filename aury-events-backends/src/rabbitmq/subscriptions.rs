@@ -1,11 +1,11 @@
 //! The subscriptions of a bus in this process.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lapin::types::ShortString;
 
 use super::inbox::{Inbox, Intake};
-use crate::backend::SubscriptionHealth;
+use crate::{backend::SubscriptionHealth, kit::lock};
 
 /// What the backend does to all of them, and knows of them.
 #[derive(Default)]
@@ -13,7 +13,7 @@ pub(super) struct Subscriptions(Mutex<Vec<Arc<Inbox>>>);
 
 impl Subscriptions {
     fn inboxes(&self) -> MutexGuard<'_, Vec<Arc<Inbox>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(super) fn add(&self, inbox: Arc<Inbox>) {

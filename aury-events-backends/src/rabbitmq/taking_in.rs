@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use lapin::message::Delivery;
@@ -20,6 +20,7 @@ use crate::{
     config::ExchangeType,
     envelope::{Envelope, EventName, Topic},
     error::WithCauses,
+    kit::lock,
 };
 
 /// How many names of events that come by former bindings are remembered.
@@ -125,7 +126,7 @@ impl TakingIn {
             "the subscriber does not listen to {name}, but to {}: its queue is bound for it from former times",
             self.topic
         );
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = lock(&self.warned);
         if warned.len() < WARNED && warned.insert(name.to_string()) {
             tracing::warn!(
                 bus = &*self.mover.bus,

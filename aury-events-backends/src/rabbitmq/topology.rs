@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use lapin::{
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::{BackendConfig, ExchangeType, QueueType},
     envelope::Topic,
+    kit::lock,
 };
 
 /// How often a quorum queue delivers a message again that is never settled: as good as always. The broker's count hits
@@ -188,7 +189,7 @@ impl Topology {
     }
 
     fn provided(&self) -> MutexGuard<'_, HashSet<Needed>> {
-        self.provided.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.provided)
     }
 
     async fn dead(

@@ -8,7 +8,7 @@ mod outlived;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -30,7 +30,7 @@ use crate::{
     delivery::Delivery,
     envelope::Envelope,
     in_flight::Tally,
-    kit::{Alarm, Delayed, due_after},
+    kit::{Alarm, Delayed, due_after, lock},
 };
 
 /// For how long what is new waits for suspects that were there before.
@@ -138,7 +138,7 @@ impl Inbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn is_own(&self) -> bool {

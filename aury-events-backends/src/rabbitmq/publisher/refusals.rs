@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
@@ -15,7 +15,7 @@ use lapin::{
 };
 
 use super::{super::declare::said, Message};
-use crate::error::BackendError;
+use crate::{error::BackendError, kit::lock};
 
 /// How many names of events are remembered as taken.
 const REMEMBERED: usize = 4096;
@@ -148,7 +148,7 @@ impl Known {
 
 impl Refusals {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     /// Whether such a message may be refused, so that it had better go alone.

@@ -11,7 +11,7 @@ mod rights;
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
@@ -23,6 +23,7 @@ use self::{
     eviction::Eviction,
     hello::{ServerInfo, Unwritable, Version, greet},
 };
+use crate::kit::lock;
 
 /// The oldest Redis with all that streams need: `XPENDING … IDLE`, `XTRIM MINID`, exclusive ranges.
 const STREAMS_SINCE: Version = Version(6, 2);
@@ -222,7 +223,7 @@ impl Probe {
             }
         };
         let warned = lost.map(|_| policy.clone());
-        let mut last = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.warned);
         if let Some(lost) = lost
             && *last != warned
         {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -86,7 +86,7 @@ impl Subscriptions {
 
     fn topics(&self) -> MutexGuard<'_, Topics> {
         // No step leaves the topics half changed.
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.topics)
     }
 
     /// What a queue tells when it takes no more.
@@ -225,7 +225,7 @@ impl Subscriptions {
 
     fn memo(&self) -> MutexGuard<'_, Memo> {
         // Worst of all, it forgets.
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.memo)
     }
 
     /// The name of the event that belongs on a channel, if it is one of ours: a glob may select others.

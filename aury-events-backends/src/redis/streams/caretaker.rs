@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{
     shared::Shared,
     subscription::Subscription,
 };
-use crate::envelope::EventName;
+use crate::{envelope::EventName, kit::write};
 
 const PROMOTE: &str = include_str!("scripts/promote.lua");
 const TRIM: &str = include_str!("scripts/trim.lua");
@@ -63,7 +63,7 @@ impl Caretaker {
 
     async fn discover(&self) -> Result<(), Failure> {
         let looking: Vec<_> = {
-            let mut all = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = write(&self.subscriptions);
             all.retain(|it| it.inbox.intake() != Intake::Over);
             all.iter().filter(|it| it.is_of_pattern()).map(Arc::clone).collect()
         };

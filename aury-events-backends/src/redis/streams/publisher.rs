@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
     time::Duration,
 };
 
@@ -12,7 +12,12 @@ use super::{
     server::{EVENT, Failure, commands, is_passing, persist},
     shared::Shared,
 };
-use crate::{backend::Outgoing, envelope::EventName, error::BackendError};
+use crate::{
+    backend::Outgoing,
+    envelope::EventName,
+    error::BackendError,
+    kit::{read, write},
+};
 
 const PUBLISH_LATER: &str = include_str!("scripts/publish_later.lua");
 
@@ -115,7 +120,7 @@ impl Publisher {
     /// Makes known that these events have streams, before they have any entry.
     async fn announce(&self, events: &[Encoded]) -> Result<(), Failure> {
         let new: Vec<EventName> = {
-            let announced = self.announced.read().unwrap_or_else(PoisonError::into_inner);
+            let announced = read(&self.announced);
             let new = events.iter().map(|event| &event.name).filter(|it| !announced.contains(*it));
             new.cloned().collect()
         };
@@ -123,14 +128,14 @@ impl Publisher {
             return Ok(());
         }
         self.add_to_streams(&new).await?;
-        self.announced.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        write(&self.announced).extend(new);
         Ok(())
     }
 
     /// Makes all known again that have been: the server may have lost it.
     pub(super) async fn announce_all(&self) -> Result<(), Failure> {
         let announced: Vec<EventName> = {
-            let announced = self.announced.read().unwrap_or_else(PoisonError::into_inner);
+            let announced = read(&self.announced);
             announced.iter().cloned().collect()
         };
         if announced.is_empty() { Ok(()) } else { self.add_to_streams(&announced).await }

@@ -8,7 +8,7 @@ mod state;
 mod suspects;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
 };
 
@@ -32,7 +32,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
-    kit::{IN_PLACE, due_after},
+    kit::{IN_PLACE, due_after, lock},
     maybe_ready::MaybeReady,
 };
 
@@ -98,7 +98,7 @@ impl Inbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No step leaves the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Takes in an entry, unless it is held already. Gives whether it is here now.

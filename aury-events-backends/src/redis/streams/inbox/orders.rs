@@ -1,14 +1,13 @@
 //! What the server is to be told of deliveries that handlers are done with.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::sync::{Notify, oneshot};
 
 use super::DeliveryCount;
-use crate::{dead_letters::DeadLetter, envelope::Envelope, redis::dead_letters::Undecodable};
+use crate::{
+    dead_letters::DeadLetter, envelope::Envelope, kit::lock, redis::dead_letters::Undecodable,
+};
 
 /// Something to tell the server, about the entry that is held under a tag.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ impl<T> Default for Orders<T> {
 
 impl<T> Orders<T> {
     pub(crate) fn add(&self, order: T) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         let was_empty = queue.is_empty();
         queue.push(order);
         drop(queue);
@@ -76,7 +75,7 @@ impl<T> Orders<T> {
 
     /// All there are.
     pub(crate) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.queue))
     }
 
     /// Wakes who waits, to look whether there will be any more.

@@ -1,7 +1,7 @@
 //! The consumer group of one subscriber, on all streams that its topic covers.
 
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, RwLock,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -9,6 +9,7 @@ use redis::{Cmd, Value};
 
 use super::{Failure, Keys, Server, commands};
 use crate::envelope::{EventName, Pattern, Topic};
+use crate::kit::{read, write};
 
 /// A consumer group, and this process's consumer in it.
 ///
@@ -69,7 +70,7 @@ impl Group {
     }
 
     pub(crate) fn streams(&self) -> Arc<[Stream]> {
-        Arc::clone(&self.streams.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.streams))
     }
 
     /// The key of the stream of that number.
@@ -144,7 +145,7 @@ impl Group {
     ) -> Result<(), Failure> {
         let key = keys.stream(event.as_str());
         self.create(server, &key, start).await?;
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = write(&self.streams);
         if streams.iter().all(|stream| *stream.key != *key) {
             let stream = Stream::new(key, Some(event.clone()));
             *streams = streams.iter().cloned().chain([stream]).collect();

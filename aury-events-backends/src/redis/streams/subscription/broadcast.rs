@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     envelope::{EventName, Topic},
-    kit::Backoff,
+    kit::{Backoff, lock},
     redis::connection::within,
 };
 
@@ -50,7 +50,7 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     fn positions(&self) -> MutexGuard<'_, Vec<(Stream, String)>> {
-        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.positions)
     }
 
     /// Takes the positions from which to read. What is published when this is done is read. Repeating it changes
