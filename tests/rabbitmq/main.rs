@@ -31,5 +31,7 @@ mod settlements;
 mod startup;
 mod support;
 mod throughput;
+#[path = "../throughput/mod.rs"]
+mod throughput_loop;
 mod tls;
 mod unroutable;

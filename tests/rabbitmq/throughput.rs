@@ -5,13 +5,7 @@
 //! after it was handled. Both hold as much in flight. The raw client acknowledges one by one, as one writes it by hand,
 //! and all at once when half of its prefetch is handled, as one writes it to be fast.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use aury_events::{QueueType, prelude::*};
 use futures_util::StreamExt;
@@ -23,117 +17,21 @@ use lapin::{
     },
     types::FieldTable,
 };
-use serde::{Deserialize, Serialize};
-use tokio::{sync::Notify, task::block_in_place};
+use tokio::task::block_in_place;
 
 use crate::{
     brokers::{Amqp, RabbitServer},
     support::Place,
+    throughput_loop::{Arrived, Load, Measured, Structured, by_hand, measured, median},
 };
-
-#[derive(Clone, Serialize, Deserialize, Event)]
-#[event(name = "throughput.measured")]
-struct Measured {
-    number: u64,
-    text: String,
-}
 
 #[subscribe(name = "throughput.measured")]
 async fn measured_by_us(event: &Measured, State(arrived): State<Arc<Arrived>>) {
     arrived.add(event.number);
 }
 
-/// An event with its metadata, as one writes it without a framework.
-#[derive(Serialize)]
-struct ByHand<'a> {
-    specversion: &'a str,
-    id: &'a str,
-    source: &'a str,
-    r#type: &'a str,
-    time: &'a str,
-    datacontenttype: &'a str,
-    traceparent: &'a str,
-    correlationid: &'a str,
-    dataversion: u32,
-    hops: u16,
-    data: Measured,
-}
-
-#[derive(Deserialize)]
-struct Structured {
-    data: Measured,
-}
-
-const EVENTS: u64 = 30_000;
-const CHUNK: u64 = 1_000;
 const ROUNDS: usize = 5;
-/// How many events may be under way, so that queues stay short.
-const WINDOW: u64 = 4_000;
-
-fn measured(number: u64) -> Measured {
-    Measured { number, text: "x".repeat(160) }
-}
-
-/// The same attributes as an envelope has, each made anew for the event.
-fn by_hand(number: u64) -> Vec<u8> {
-    let id = uuid::Uuid::new_v4();
-    let id_text = id.to_string();
-    let traceparent = format!("00-{}-{:016x}-01", id.simple(), number + 1);
-    let event = ByHand {
-        specversion: "1.0",
-        id: &id_text,
-        source: "/tests",
-        r#type: "throughput.measured",
-        time: "2026-11-22T12:00:00.000000Z",
-        datacontenttype: "application/json",
-        traceparent: &traceparent,
-        correlationid: &id_text,
-        dataversion: 1,
-        hops: 0,
-        data: measured(number),
-    };
-    serde_json::to_vec(&event).unwrap()
-}
-
-/// Counts what has arrived, and wakes the publisher when it may go on.
-#[derive(Default)]
-struct Arrived {
-    count: AtomicU64,
-    progress: Notify,
-}
-
-impl Arrived {
-    fn add(&self, number: u64) {
-        std::hint::black_box(number);
-        let count = self.count.fetch_add(1, SeqCst) + 1;
-        if count.is_multiple_of(500) {
-            self.progress.notify_one();
-        }
-    }
-
-    async fn reach(&self, count: u64) {
-        while self.count.load(SeqCst) < count {
-            let _ = tokio::time::timeout(Duration::from_millis(5), self.progress.notified()).await;
-        }
-    }
-}
-
-/// Publishes in chunks, no further ahead of the consumer than the window; gives events per second.
-async fn run(arrived: &Arrived, mut publish: impl AsyncFnMut(u64)) -> f64 {
-    arrived.count.store(0, SeqCst);
-    let start = Instant::now();
-    for first in (0..EVENTS).step_by(CHUNK as usize) {
-        publish(first).await;
-        arrived.reach((first + CHUNK).saturating_sub(WINDOW)).await;
-    }
-    arrived.reach(EVENTS).await;
-    EVENTS as f64 / start.elapsed().as_secs_f64()
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
+const LOAD: Load = Load { events: 30_000, chunk: 1_000, window: 4_000 };
 
 /// The raw client: a queue with a consumer that counts.
 async fn consume_raw(
@@ -164,7 +62,7 @@ async fn consume_raw(
         while let Some(delivery) = consumer.next().await {
             // What every consumer does: it looks into the event.
             let delivery = delivery.unwrap();
-            let event: Structured = serde_json::from_slice(&delivery.data).unwrap();
+            let event: Structured<Measured> = serde_json::from_slice(&delivery.data).unwrap();
             counts.add(event.data.number);
             unacked += 1;
             // What is left of a run is acknowledged with the next one.
@@ -180,8 +78,8 @@ async fn consume_raw(
 /// Publishes a chunk by the raw client, pipelined, and waits until all is confirmed.
 async fn publish_raw(amqp: &Amqp, place: &Place, batch: u64, first: u64) {
     let exchange = raw_name(place, batch);
-    let mut confirms = Vec::with_capacity(CHUNK as usize);
-    for number in first..first + CHUNK {
+    let mut confirms = Vec::with_capacity(LOAD.chunk as usize);
+    for number in first..first + LOAD.chunk {
         let body = by_hand(number);
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
@@ -225,13 +123,13 @@ async fn compare(server: &RabbitServer, queue_type: QueueType, prefetch: u16) {
     let (mut by_us, mut by_raw, mut by_batches) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let publish = async |first| publish_raw(&publishing, &place, 1, first).await;
-        by_raw.push(run(&one_by_one, publish).await);
+        by_raw.push(LOAD.run(&one_by_one, publish).await);
         let publish = async |first| {
-            bus.publish_all((first..first + CHUNK).map(measured)).await.unwrap();
+            bus.publish_all((first..first + LOAD.chunk).map(measured)).await.unwrap();
         };
-        by_us.push(run(&ours, publish).await);
+        by_us.push(LOAD.run(&ours, publish).await);
         let publish = async |first| publish_raw(&publishing, &place, half, first).await;
-        by_batches.push(run(&in_batches, publish).await);
+        by_batches.push(LOAD.run(&in_batches, publish).await);
     }
     let (us, one, batch) = (median(by_us), median(by_raw), median(by_batches));
     println!(

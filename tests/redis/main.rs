@@ -26,5 +26,7 @@ mod settlements;
 mod streams;
 mod support;
 mod throughput;
+#[path = "../throughput/mod.rs"]
+mod throughput_loop;
 mod tls;
 mod visible;

@@ -1,100 +1,28 @@
 //! Beside the raw client, interleaved in one run: `cargo test --release --test redis throughput -- --ignored --nocapture`.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use aury_events::prelude::*;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
-use crate::brokers::RedisServer;
+use crate::{
+    brokers::RedisServer,
+    throughput_loop::{Arrived, Load, Measured, Structured, by_hand, measured, median},
+};
 
-#[derive(Clone, Serialize, Deserialize, Event)]
-#[event(name = "throughput.measured")]
-struct Measured {
-    number: u64,
-    text: String,
-}
-
-/// An event with its metadata, as one writes it without a framework.
-#[derive(Serialize)]
-struct ByHand<'a> {
-    specversion: &'a str,
-    id: &'a str,
-    source: &'a str,
-    r#type: &'a str,
-    time: &'a str,
-    datacontenttype: &'a str,
-    traceparent: &'a str,
-    correlationid: &'a str,
-    dataversion: u32,
-    hops: u16,
-    data: Measured,
-}
-
-const EVENTS: u64 = 200_000;
-const CHUNK: u64 = 2_000;
 const ROUNDS: usize = 7;
-
-/// How many events may be under way, so that no queue overflows.
-const WINDOW: u64 = 12_000;
-
-fn measured(number: u64) -> Measured {
-    Measured { number, text: "x".repeat(160) }
-}
-
-/// Counts what has arrived, and wakes the publisher when it may go on.
-#[derive(Default)]
-struct Arrived {
-    count: AtomicU64,
-    progress: Notify,
-}
-
-impl Arrived {
-    fn add(&self, number: u64) {
-        let count = self.count.fetch_add(1, SeqCst) + 1;
-        std::hint::black_box(number);
-        if count.is_multiple_of(1000) {
-            self.progress.notify_one();
-        }
-    }
-
-    async fn reach(&self, count: u64) {
-        while self.count.load(SeqCst) < count {
-            let _ = tokio::time::timeout(Duration::from_millis(5), self.progress.notified()).await;
-        }
-    }
-}
-
-/// Publishes in chunks, no further ahead of the consumer than the window; gives events per second.
-async fn run(arrived: &Arrived, mut publish: impl AsyncFnMut(u64)) -> f64 {
-    arrived.count.store(0, SeqCst);
-    let start = Instant::now();
-    for first in (0..EVENTS).step_by(CHUNK as usize) {
-        publish(first).await;
-        arrived.reach((first + CHUNK).saturating_sub(WINDOW)).await;
-    }
-    arrived.reach(EVENTS).await;
-    EVENTS as f64 / start.elapsed().as_secs_f64()
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
+const LOAD: Load = Load { events: 200_000, chunk: 2_000, window: 12_000 };
 
 /// `wire` gives the message that the raw client sends for an event.
 async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8>) {
     let manager = EventBusManager::builder()
         .service("tests")
         .subscribers("none")
-        .bus("default", BusConfig::redis(server.url()).queue_capacity(WINDOW as usize + 4096))
+        .bus("default", BusConfig::redis(server.url()).queue_capacity(LOAD.window as usize + 4096))
         .start()
         .await
         .unwrap();
@@ -120,11 +48,8 @@ async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8
         let mut messages = pubsub.into_on_message();
         while let Some(message) = messages.next().await {
             // What every consumer does: it looks into the event.
-            #[derive(Deserialize)]
-            struct Structured {
-                data: Measured,
-            }
-            let event: Structured = serde_json::from_slice(message.get_payload_bytes()).unwrap();
+            let event: Structured<Measured> =
+                serde_json::from_slice(message.get_payload_bytes()).unwrap();
             counts.add(event.data.number);
         }
     });
@@ -132,10 +57,10 @@ async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8
     let (mut by_us, mut by_raw) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         by_raw.push(
-            run(&theirs, async |first| {
-                for start in (first..first + CHUNK).step_by(256) {
+            LOAD.run(&theirs, async |first| {
+                for start in (first..first + LOAD.chunk).step_by(256) {
                     let mut pipeline = redis::pipe();
-                    for number in start..(start + 256).min(first + CHUNK) {
+                    for number in start..(start + 256).min(first + LOAD.chunk) {
                         pipeline
                             .cmd("PUBLISH")
                             .arg("raw:throughput.measured")
@@ -148,8 +73,8 @@ async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8
             .await,
         );
         by_us.push(
-            run(&ours, async |first| {
-                bus.publish_all((first..first + CHUNK).map(measured)).await.unwrap();
+            LOAD.run(&ours, async |first| {
+                bus.publish_all((first..first + LOAD.chunk).map(measured)).await.unwrap();
             })
             .await,
         );
@@ -166,34 +91,8 @@ async fn compare(label: &str, server: &RedisServer, wire: impl Fn(u64) -> Vec<u8
 #[ignore = "a measurement: run it alone, in a release build"]
 async fn throughput() {
     let server = RedisServer::start();
-    // The same attributes as an envelope has, each made anew for the event, and written by hand.
-    let envelope = |number: u64| {
-        let id = uuid::Uuid::new_v4();
-        let id_text = id.to_string();
-        let traceparent = format!("00-{}-{:016x}-01", id.simple(), number + 1);
-        serde_json::to_vec(&ByHand {
-            specversion: "1.0",
-            id: &id_text,
-            source: "/tests",
-            r#type: "throughput.measured",
-            time: "2026-11-22T12:00:00.000000Z",
-            datacontenttype: "application/json",
-            traceparent: &traceparent,
-            correlationid: &id_text,
-            dataversion: 1,
-            hops: 0,
-            data: measured(number),
-        })
-        .unwrap()
-    };
-    let bare = |number: u64| {
-        #[derive(Serialize)]
-        struct Structured {
-            data: Measured,
-        }
-        serde_json::to_vec(&Structured { data: measured(number) }).unwrap()
-    };
-    compare("the same envelope", &server, envelope).await;
+    let bare = |number| serde_json::to_vec(&Structured { data: measured(number) }).unwrap();
+    compare("the same envelope", &server, by_hand).await;
     compare("the raw client without envelope", &server, bare).await;
 }
 
@@ -216,10 +115,6 @@ async fn read_backlog(event: &Backlog, State(arrived): State<Arc<Arrived>>) {
 /// Reads a backlog with the raw client: what has been handled is acknowledged in one go with the next read. Gives
 /// events per second.
 async fn read_raw(connection: &mut redis::aio::MultiplexedConnection, prefetch: usize) -> f64 {
-    #[derive(Deserialize)]
-    struct Structured {
-        data: Backlog,
-    }
     let key = "events:throughput.backlog";
     let start = Instant::now();
     let (mut count, mut done) = (0, Vec::new());
@@ -235,7 +130,7 @@ async fn read_raw(connection: &mut redis::aio::MultiplexedConnection, prefetch: 
         done.clear();
         for entry in read.keys.into_iter().flat_map(|stream| stream.ids) {
             let event: Vec<u8> = entry.get("event").unwrap();
-            let event: Structured = serde_json::from_slice(&event).unwrap();
+            let event: Structured<Backlog> = serde_json::from_slice(&event).unwrap();
             std::hint::black_box(event.data.number);
             done.push(entry.id);
             count += 1;
@@ -281,7 +176,7 @@ async fn throughput_of_streams() {
 
             let manager = start(prefetch, &arrived).await;
             arrived.reach(1).await;
-            let (start, first) = (Instant::now(), arrived.count.load(SeqCst));
+            let (start, first) = (Instant::now(), arrived.count());
             arrived.reach(BACKLOG).await;
             by_us.push((BACKLOG - first) as f64 / start.elapsed().as_secs_f64());
             manager.shutdown().await.unwrap();
