@@ -1,44 +1,10 @@
 //! What documents say about the code is so: the table of the environment is that of the settings' declarations.
 
-use std::{collections::BTreeMap, fs, path::Path};
-
-use aury_events::backends::{
-    BackendFactory,
-    config::{AnySetting, COMMON, Common},
-};
+use std::{fs, path::Path};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The line of a setting in the table. Those of a backend's own say whose they are.
-fn row(setting: &dyn AnySetting, owners: &[&str]) -> String {
-    let owners =
-        if owners.is_empty() { String::new() } else { format!(" ({})", owners.join(", ")) };
-    let (name, default) = (setting.name(), setting.shown_default());
-    format!("| `{name}` | {default} | {}{owners} |", setting.meaning())
-}
-
-#[cfg(all(feature = "redis", feature = "rabbitmq"))]
-#[test]
-fn the_table_of_the_environment_is_what_the_backends_declare() {
-    // Those of this project. `loopback` stands for others.
-    let backends = BackendFactory::all().into_iter().filter(|it| it.name() != "loopback");
-    let mut own: BTreeMap<&str, (&dyn AnySetting, Vec<&str>)> = BTreeMap::new();
-    for backend in backends {
-        for &setting in backend.own_settings() {
-            own.entry(setting.name()).or_insert((setting, Vec::new())).1.push(backend.name());
-        }
-    }
-    let common = COMMON.iter().map(Common::setting).map(|setting| row(setting, &[]));
-    let own = own.into_values().map(|(setting, owners)| row(setting, &owners));
-    let expected: Vec<_> = common.chain(own).collect();
-
-    let manual = read("aury-events/src/config/environment.md");
-    let (_, table) = manual.split_once("| `URL` |").expect("it names the URL");
-    let table: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
-    assert_eq!(table, expected, "the table has to be:\n{}\n", expected.join("\n"));
 }
 
 /// The words in backticks that look like files or folders.
@@ -63,5 +29,47 @@ fn every_file_that_the_documents_name_exists() {
         let exists = |name: &str| crates.iter().any(|base| root.join(base).join(name).exists());
         let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
         assert!(missing.is_empty(), "{document} names {missing:?}");
+    }
+}
+
+/// The table names the settings of all backends of this project, so it needs all of them.
+#[cfg(all(feature = "redis", feature = "rabbitmq"))]
+mod environment {
+    use std::collections::BTreeMap;
+
+    use aury_events::backends::{
+        BackendFactory,
+        config::{AnySetting, COMMON, Common},
+    };
+
+    use super::read;
+
+    /// The line of a setting in the table. Those of a backend's own say whose they are.
+    fn row(setting: &dyn AnySetting, owners: &[&str]) -> String {
+        let owners =
+            if owners.is_empty() { String::new() } else { format!(" ({})", owners.join(", ")) };
+        let (name, default) = (setting.name(), setting.shown_default());
+        format!("| `{name}` | {default} | {}{owners} |", setting.meaning())
+    }
+
+    #[test]
+    fn the_table_of_the_environment_is_what_the_backends_declare() {
+        // Those of this project. `loopback` stands for others.
+        let backends = BackendFactory::all().into_iter().filter(|it| it.name() != "loopback");
+        let mut own: BTreeMap<&str, (&dyn AnySetting, Vec<&str>)> = BTreeMap::new();
+        for backend in backends {
+            for &setting in backend.own_settings() {
+                own.entry(setting.name()).or_insert((setting, Vec::new())).1.push(backend.name());
+            }
+        }
+        let common = COMMON.iter().map(Common::setting).map(|setting| row(setting, &[]));
+        let own = own.into_values().map(|(setting, owners)| row(setting, &owners));
+        let expected: Vec<_> = common.chain(own).collect();
+
+        let manual = read("aury-events/src/config/environment.md");
+        let (_, table) = manual.split_once("| `URL` |").expect("it names the URL");
+        let table: Vec<_> =
+            table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(table, expected, "the table has to be:\n{}\n", expected.join("\n"));
     }
 }
