@@ -9,7 +9,7 @@
 //! | reads what others have sent | [`catch`]: a panic over one message is an error of that message |
 //! | holds deliveries for a slow subscriber, within bounds | [`Backlog`] |
 //! | logs what lasts once per change, and then once a minute | [`LogThrottle`] |
-//! | keeps its locks when a thread panics | [`lock`], [`read`], [`write`] |
+//! | keeps its locks when a thread panics | [`lock`], [`read`], [`write()`] |
 //! | gives signs of life while handlers block the application's runtime | [`background`] |
 //!
 //! ```

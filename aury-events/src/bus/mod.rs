@@ -20,7 +20,7 @@ use crate::{
 
 /// A handle to one bus. Cheap to clone.
 ///
-/// A bus belongs to an [`EventBusManager`] and is got from there; in a subscriber, it is a parameter.
+/// A bus belongs to an [`EventBusManager`](crate::EventBusManager), which hands it out; in a subscriber, it is a parameter.
 #[derive(Clone)]
 pub struct EventBus {
     /// Keeps the buses running.

@@ -11,7 +11,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// A [`State<T>`] has to be there.
+    /// A [`State<T>`](crate::State) has to be there.
     pub fn state<T: Clone + Send + Sync + 'static>(&mut self) {
         self.states.push(StateKey::of::<T>());
     }

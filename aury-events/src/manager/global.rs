@@ -65,7 +65,7 @@ fn manager() -> Option<EventBusManager> {
 ///
 /// # Errors
 ///
-/// See [`PublishError`].
+/// See [`PublishError`](crate::PublishError).
 #[inline]
 pub fn publish<T: IntoEvent>(event: T) -> Publish<T::Event> {
     Publish::on_found(bus, event.into_event())
