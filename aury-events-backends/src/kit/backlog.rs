@@ -1,10 +1,26 @@
 //! What waits between the side that reads from a server and the consumer of one subscriber.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, sync::MutexGuard, task::Waker};
 
 use tokio::time::Instant;
 
 use super::Delayed;
+
+/// Something under a lock at which a consumer waits to be woken.
+pub trait Parked {
+    /// Who is to be woken, if anybody waits.
+    fn take_consumer(&mut self) -> Option<Waker>;
+}
+
+/// Lets go of a lock, and only then wakes the consumer that waits there, if one does.
+#[inline]
+pub fn wake<T: Parked>(mut guard: MutexGuard<'_, T>) {
+    let consumer = guard.take_consumer();
+    drop(guard);
+    if let Some(consumer) = consumer {
+        consumer.wake();
+    }
+}
 
 /// What waits for one consumer: what is new, what was given back, and what is to be handed out at a later time. Under
 /// its owner's lock.
@@ -104,23 +120,21 @@ impl<T> Backlog<T> {
         self.delayed.next()
     }
 
-    /// Takes out everything; gives the number of entries.
-    pub fn clear(&mut self) -> usize {
-        let count = self.len();
-        (self.bytes, self.delayed) = (0, Delayed::default());
-        self.returned.clear();
-        self.new.clear();
-        count
+    /// Takes out everything, delayed entries last.
+    pub fn take_all(&mut self) -> Vec<T> {
+        self.bytes = 0;
+        let ready = self.returned.drain(..).chain(self.new.drain(..));
+        ready.chain(self.delayed.drain()).map(|it| it.entry).collect()
     }
 
     /// Takes note of who is to be woken when something is added.
     pub fn park(&mut self, consumer: &Waker) {
         self.consumer = Some(consumer.clone());
     }
+}
 
-    /// Who is to be woken now, once the lock is released.
-    #[must_use]
-    pub fn consumer(&mut self) -> Option<Waker> {
+impl<T> Parked for Backlog<T> {
+    fn take_consumer(&mut self) -> Option<Waker> {
         self.consumer.take()
     }
 }
@@ -166,6 +180,8 @@ mod tests {
         assert!(!backlog.is_within(2, 10) && !backlog.is_within(1, 2_000));
         assert!(backlog.is_within(2, 2_000));
         assert_eq!((backlog.pop_oldest_new(), backlog.bytes()), (Some(1), 1));
-        assert_eq!((backlog.clear(), backlog.bytes()), (1, 0));
+        backlog.add_at(Instant::now(), 3, 7);
+        backlog.put_back(4, 7);
+        assert_eq!((backlog.take_all(), backlog.bytes()), (vec![4, 2, 3], 0));
     }
 }

@@ -70,7 +70,6 @@ impl<T> Delayed<T> {
     }
 
     /// Takes out all, whatever their times.
-    #[cfg(feature = "rabbitmq")]
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
         std::mem::take(&mut self.waiting).into_iter().map(|Reverse(due)| due.entry)
     }

@@ -7,7 +7,8 @@
 //! | waits between attempts | [`Backoff`], [`jittered`] |
 //! | runs tasks that must not end with a panic, and that end with the backend | [`Tasks`], [`supervise`] |
 //! | reads what others have sent | [`catch`]: a panic over one message is an error of that message |
-//! | holds deliveries for a slow subscriber, within bounds | [`Backlog`] |
+//! | holds deliveries for a slow subscriber, within bounds | [`Backlog`], [`wake`] |
+//! | ends a subscription stage by stage | [`Intake`], [`Stages`] |
 //! | logs what lasts once per change, and then once a minute | [`LogThrottle`] |
 //! | keeps its locks when a thread panics | [`lock`], [`read`], [`write()`] |
 //! | gives signs of life while handlers block the application's runtime | [`background`] |
@@ -75,6 +76,7 @@ mod backlog;
 mod backoff;
 mod deadline;
 mod delayed;
+mod intake;
 #[cfg(feature = "wire")]
 mod link;
 mod log_throttle;
@@ -95,9 +97,10 @@ pub use self::{
     pulse::{Watcher, pulse},
 };
 pub use self::{
-    backlog::Backlog,
+    backlog::{Backlog, Parked, wake},
     backoff::{Backoff, jittered},
     deadline::Deadline,
+    intake::{Intake, Stages},
     log_throttle::LogThrottle,
     retry::{AttemptError, retry},
     sync::{lock, read, write},

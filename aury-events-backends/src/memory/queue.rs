@@ -21,7 +21,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::{Tally, Unowned},
-    kit::{Alarm, Delayed, due_after, lock},
+    kit::{Alarm, Delayed, Parked, due_after, lock, wake},
     maybe_ready::MaybeReady,
 };
 
@@ -256,13 +256,10 @@ impl State {
     }
 }
 
-/// Lets go of the state and wakes the consumer, if it waits.
-#[inline]
-fn wake(mut state: MutexGuard<'_, State>) {
-    let consumer = state.consumer.take();
-    drop(state);
-    if let Some(consumer) = consumer {
-        consumer.wake();
+impl Parked for State {
+    #[inline]
+    fn take_consumer(&mut self) -> Option<Waker> {
+        self.consumer.take()
     }
 }
 

@@ -7,17 +7,13 @@ mod consumer;
 mod outlived;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use lapin::types::ShortString;
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 pub(super) use self::consumer::InboxConsumer;
 use self::outlived::{Known, Lost, Outlived};
@@ -25,12 +21,13 @@ use super::{
     acks::Key,
     session::{Lane, Session},
 };
+pub(super) use crate::kit::Intake;
 use crate::{
     backend::SubscriptionHealth,
     delivery::Delivery,
     envelope::Envelope,
     in_flight::Tally,
-    kit::{Alarm, Delayed, due_after, lock},
+    kit::{Alarm, Backlog, Parked, Stages, due_after, lock, wake},
 };
 
 /// For how long what is new waits for suspects that were there before.
@@ -45,7 +42,7 @@ pub(super) struct Inbox {
     /// Whether its queue ends with the connection: what is here is then the only copy.
     is_own: bool,
     state: Mutex<State>,
-    intake: watch::Sender<Intake>,
+    stages: Stages,
     /// Tells that a suspect may begin.
     may_begin: Notify,
     tally: Tally,
@@ -53,8 +50,9 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    ready: VecDeque<Waiting>,
-    delayed: Delayed<Waiting>,
+    /// Without suspects. RabbitMQ sends as many messages as the prefetch allows, whatever their size, so that this bounds
+    /// it, in number; with it, how many bytes wait is known.
+    waiting: Backlog<Waiting>,
     suspect: Option<Suspect>,
     /// How many messages this process has moved to the suspects that have not come from there. What is new has to wait
     /// for them for a while, so that order is kept where nobody else takes them.
@@ -65,8 +63,6 @@ struct State {
     suspects_out: usize,
     /// How many other deliveries are with handlers.
     handed_out: usize,
-    /// The consumer, while it waits.
-    consumer: Option<Waker>,
     outlived: Outlived,
     /// The channel by which deliveries come now.
     session: Option<Arc<Session>>,
@@ -96,18 +92,6 @@ impl Suspect {
     }
 }
 
-/// What a subscription still does, on its way to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Intake {
-    Open,
-    /// Nothing more is taken; what is here is handed out.
-    Cancelled,
-    /// Nobody will take what waits here; what handlers hold is still settled.
-    Abandoned,
-    /// Nothing is handed out; what has been settled by now is told to the broker.
-    Closed,
-}
-
 /// A delivery that waits to be handed out.
 pub(super) struct Waiting {
     pub(super) envelope: Envelope,
@@ -131,9 +115,8 @@ pub(super) enum TakenIn {
 
 impl Inbox {
     pub(super) fn new(subscriber: Arc<str>, is_own: bool, tally: Tally) -> Self {
-        let intake = watch::Sender::new(Intake::Open);
         let (state, may_begin) = (Mutex::default(), Notify::new());
-        Self { subscriber, is_own, state, intake, may_begin, tally }
+        Self { subscriber, is_own, state, stages: Stages::default(), may_begin, tally }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -184,7 +167,7 @@ impl Inbox {
     pub(super) fn take_in_anyway(&self, waiting: Waiting) {
         let mut state = self.state();
         state.expect_one_less();
-        state.ready.push_back(waiting);
+        state.line_up(None, waiting);
         wake(state);
     }
 
@@ -332,7 +315,7 @@ impl Inbox {
             Next::Nothing if state.is_complete && state.is_empty() => return Poll::Ready(None),
             Next::Nothing => {}
         }
-        state.consumer = Some(cx.waker().clone());
+        state.waiting.park(cx.waker());
         let due = state.due();
         drop(state);
         if let Some(due) = due {
@@ -384,17 +367,13 @@ impl Inbox {
     }
 
     pub(super) fn intake(&self) -> Intake {
-        *self.intake.borrow()
+        self.stages.current()
     }
 
     /// Goes on to a later stage.
     pub(super) fn advance(&self, to: Intake) {
         let state = self.state();
-        self.intake.send_if_modified(|intake| {
-            let goes_on = *intake < to;
-            *intake = to.max(*intake);
-            goes_on
-        });
+        self.stages.advance(to);
         wake(state);
         if to >= Intake::Abandoned {
             self.empty();
@@ -412,8 +391,7 @@ impl Inbox {
     /// Returns what waits to the broker.
     fn empty(&self) {
         let mut state = self.state();
-        let mut left = std::mem::take(&mut state.ready);
-        left.extend(state.delayed.drain());
+        let mut left = state.waiting.take_all();
         left.extend(state.suspect.take().map(Suspect::into_waiting));
         drop(state);
         for waiting in left {
@@ -437,8 +415,7 @@ impl Inbox {
 
     /// Waits until the stage is not that one any more. Cancel safe.
     pub(super) async fn intake_beyond(&self, stage: Intake) {
-        // The sender is ours, so that waiting does not fail.
-        let _ = self.intake.subscribe().wait_for(|intake| *intake > stage).await;
+        self.stages.beyond(stage).await;
     }
 
     /// Deliveries come by this channel from now on.
@@ -467,9 +444,7 @@ impl Inbox {
         state.outlived.begin_loss();
         let is_lost = |waiting: &Waiting| Arc::ptr_eq(&waiting.session.acks, acks);
         let mut lost = Vec::new();
-        let ready = std::mem::take(&mut state.ready);
-        let delayed: Vec<_> = state.delayed.drain().collect();
-        for waiting in ready.into_iter().chain(delayed) {
+        for waiting in state.waiting.take_all() {
             if is_lost(&waiting) {
                 lost.push(waiting);
             } else {
@@ -548,9 +523,14 @@ impl State {
             self.suspect = Some(is(waiting));
             return;
         }
-        match waiting.due {
-            Some(due) => self.delayed.add(due, waiting),
-            None => self.ready.push_back(waiting),
+        self.line_up(waiting.due, waiting);
+    }
+
+    fn line_up(&mut self, due: Option<Instant>, waiting: Waiting) {
+        let bytes = waiting.envelope.payload().size();
+        match due {
+            Some(due) => self.waiting.add_at(due, waiting, bytes),
+            None => self.waiting.add(waiting, bytes),
         }
     }
 
@@ -579,11 +559,7 @@ impl State {
         if self.expects_suspects() {
             return Next::Nothing;
         }
-        let mut waiting = None;
-        if !self.delayed.is_empty() {
-            waiting = self.delayed.pop(Instant::now());
-        }
-        match waiting.or_else(|| self.ready.pop_front()) {
+        match self.waiting.pop() {
             Some(waiting) => {
                 self.handed_out += 1;
                 Next::Delivery(waiting)
@@ -598,7 +574,7 @@ impl State {
             Some(Suspect::Begun(waiting)) => waiting.due,
             Some(_) => None,
             None if self.expected_suspects > 0 => self.expected_since.map(|since| since + EXPECTED),
-            None => self.delayed.next(),
+            None => self.waiting.next_due(),
         }
     }
 
@@ -626,7 +602,7 @@ impl State {
     }
 
     fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.delayed.is_empty() && self.suspect.is_none()
+        self.waiting.is_empty() && self.suspect.is_none()
     }
 
     /// A handler is done with a delivery. Gives whether others may have waited for that.
@@ -644,11 +620,8 @@ impl State {
     }
 }
 
-/// Lets go of the state and wakes the consumer, if it waits.
-fn wake(mut state: MutexGuard<'_, State>) {
-    let consumer = state.consumer.take();
-    drop(state);
-    if let Some(consumer) = consumer {
-        consumer.wake();
+impl Parked for State {
+    fn take_consumer(&mut self) -> Option<Waker> {
+        self.waiting.take_consumer()
     }
 }

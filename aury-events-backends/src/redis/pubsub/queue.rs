@@ -6,7 +6,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
-    kit::{Alarm, Backlog, due_after, lock},
+    kit::{Alarm, Backlog, Intake, Parked, due_after, lock, wake},
     maybe_ready::MaybeReady,
     redis::dead_letters::DeadLetters,
 };
@@ -49,15 +49,6 @@ struct State {
 pub(super) struct Bound {
     pub(super) events: usize,
     pub(super) bytes: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Intake {
-    Open,
-    /// Nothing more is taken; what waits is still handed out.
-    Closed,
-    /// Nobody will take what waits.
-    Abandoned,
 }
 
 struct Entry {
@@ -172,7 +163,7 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut state = self.state();
         if state.intake == Intake::Open {
-            state.intake = Intake::Closed;
+            state.intake = Intake::Cancelled;
         }
         wake(state);
         self.closing.notify_one();
@@ -183,7 +174,7 @@ impl Queue {
         self.close();
         let mut state = self.state();
         state.intake = Intake::Abandoned;
-        let left = state.waiting.clear();
+        let left = state.waiting.take_all().len();
         drop(state);
         (0..left).for_each(|_| self.tally.settle());
     }
@@ -208,12 +199,9 @@ impl State {
     }
 }
 
-/// Lets go of the state and wakes the consumer, if it waits.
-fn wake(mut state: MutexGuard<'_, State>) {
-    let consumer = state.waiting.consumer();
-    drop(state);
-    if let Some(consumer) = consumer {
-        consumer.wake();
+impl Parked for State {
+    fn take_consumer(&mut self) -> Option<Waker> {
+        self.waiting.take_consumer()
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod consumer;
 mod count;
-mod intake;
 mod orders;
 mod state;
 mod suspects;
@@ -13,15 +12,16 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, oneshot},
     time::Instant,
 };
+
+pub(super) use crate::kit::Intake;
 
 use self::state::{Choice, Held, Phase, State, Waiting};
 pub(super) use self::{
     consumer::StreamConsumer,
     count::DeliveryCount,
-    intake::Intake,
     orders::{Kept, Orders, PutAway, Tell},
     state::{Arrival, Place},
 };
@@ -32,7 +32,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::Tally,
-    kit::{IN_PLACE, due_after, lock},
+    kit::{IN_PLACE, Parked, Stages, due_after, lock, wake},
     maybe_ready::MaybeReady,
 };
 
@@ -54,7 +54,7 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     pub(super) to_tell: Orders<Tell>,
     pub(super) to_put_away: Orders<PutAway>,
-    intake: watch::Sender<Intake>,
+    stages: Stages,
     /// Tells the reader that there may be room.
     room: Notify,
     /// Tells that a suspect is wanted.
@@ -89,7 +89,7 @@ impl Inbox {
             state: Mutex::default(),
             to_tell: Orders::default(),
             to_put_away: Orders::default(),
-            intake: watch::Sender::new(Intake::Open),
+            stages: Stages::default(),
             room: Notify::new(),
             wanted: Notify::new(),
             tally,
@@ -349,17 +349,12 @@ impl Inbox {
     }
 
     pub(super) fn intake(&self) -> Intake {
-        *self.intake.borrow()
+        self.stages.current()
     }
 
     /// Goes on to `intake`, unless it is past it.
     pub(super) fn advance(&self, intake: Intake) {
-        let advanced = self.intake.send_if_modified(|current| {
-            let is_earlier = *current < intake;
-            *current = (*current).max(intake);
-            is_earlier
-        });
-        if !advanced {
+        if !self.stages.advance(intake) {
             return;
         }
         let mut state = self.state();
@@ -383,8 +378,7 @@ impl Inbox {
 
     /// Waits until the intake has come that far. Cancel safe.
     pub(super) async fn reached(&self, intake: Intake) {
-        // The sender is this inbox's own, so it is not gone while we wait.
-        let _ = self.intake.subscribe().wait_for(|current| *current >= intake).await;
+        self.stages.reached(intake).await;
     }
 
     /// Whether there will be no more orders that could be carried out.
@@ -435,12 +429,9 @@ impl Held {
     }
 }
 
-/// Lets go of the state and wakes the consumer, if it waits.
-fn wake(mut state: MutexGuard<'_, State>) {
-    let consumer = state.consumer.take();
-    drop(state);
-    if let Some(consumer) = consumer {
-        consumer.wake();
+impl Parked for State {
+    fn take_consumer(&mut self) -> Option<Waker> {
+        self.consumer.take()
     }
 }
 
