@@ -89,7 +89,7 @@ enum Fate {
 
 impl Forwarder {
     /// Forwards until the link is closed: to be run in a task.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(&self) {
         let mut backoff = Backoff::new();
         let mut said: Option<String> = None;
         loop {

@@ -28,11 +28,10 @@ mod watch;
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
-use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
 use self::{
@@ -63,7 +62,7 @@ use crate::{
     envelope::Topic,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Deadline, Stage, lock, pulse, retry},
+    kit::{Deadline, Stage, TaskName, Tasks, pulse, retry},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -109,17 +108,12 @@ pub struct RabbitMqBackend {
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
     stage: Stage,
-    tasks: Mutex<Tasks>,
+    /// What publishes, forwards and watches.
+    lasting: Tasks,
+    /// What keeps subscriptions alive; they end by themselves.
+    subscribed: Tasks,
     /// Tells this process apart from others.
     process: Uuid,
-}
-
-#[derive(Default)]
-struct Tasks {
-    /// What looks after the connections and publishes.
-    lasting: JoinSet<()>,
-    /// What keeps subscriptions alive; they end by themselves.
-    subscriptions: JoinSet<()>,
 }
 
 impl RabbitMqBackend {
@@ -164,9 +158,11 @@ impl RabbitMqBackend {
             moves: moves.clone(),
             subscriptions: Arc::clone(&subscriptions),
         });
-        let mut tasks = Tasks::default();
-        tasks.lasting.spawn(publishing_events);
-        tasks.lasting.spawn(moving);
+        let lasting = Tasks::default();
+        for outbox in publishing_events.into_iter().chain(moving) {
+            let name = TaskName::of_bus("publishes", Arc::clone(&bus));
+            lasting.spawn(name, outbox, |outbox| Box::pin(outbox.run()))?;
+        }
         let forwarding = Problem::default();
         let forwarder = Forwarder {
             bus: Arc::clone(&bus),
@@ -175,7 +171,8 @@ impl RabbitMqBackend {
             moves: moves.clone(),
             problem: forwarding.clone(),
         };
-        tasks.lasting.spawn(forwarder.run());
+        let name = TaskName::of_bus("forwards what has waited", Arc::clone(&bus));
+        lasting.spawn(name, forwarder, |forwarder| Box::pin(forwarder.run()))?;
         let watcher = Arc::new(Watch {
             bus: Arc::clone(&bus),
             subscriptions: Arc::clone(&subscriptions),
@@ -184,7 +181,11 @@ impl RabbitMqBackend {
         let beating = pulse(config.get(&MAX_BLOCKED), watcher);
         let beating = beating
             .map_err(|error| BackendError::other("watch the application's runtime", error))?;
-        tasks.lasting.spawn(beating);
+        let name = TaskName::of_bus("watches the runtime", Arc::clone(&bus));
+        lasting.spawn(name, Some(beating), |beating| match beating.take() {
+            Some(beating) => Box::pin(beating),
+            None => Box::pin(std::future::ready(())),
+        })?;
         Ok(Self {
             bus,
             config,
@@ -199,13 +200,10 @@ impl RabbitMqBackend {
             dead_letters,
             in_flight: InFlight::default(),
             stage: Stage::default(),
-            tasks: Mutex::new(tasks),
+            lasting,
+            subscribed: Tasks::default(),
             process: Uuid::new_v4(),
         })
-    }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        lock(&self.tasks)
     }
 
     /// The message of an event, and who is to publish it.
@@ -321,10 +319,16 @@ impl RabbitMqBackend {
         let limit = self.config.connect_timeout;
         let establish = || async { Ok(subscription.establish().await?) };
         let live = retry(limit, || operation.clone(), establish).await?;
+        let (bus, subscriber) = (Arc::clone(&self.bus), Arc::clone(&inbox.subscriber));
+        let name = TaskName::of_subscriber("keeps a subscription alive", bus, subscriber);
+        // What panics while it serves is served again by itself.
+        self.subscribed.spawn(name, Some((subscription, live, moving)), |parts| {
+            match parts.take() {
+                Some((subscription, live, moving)) => Box::pin(subscription.run(live, moving)),
+                None => Box::pin(std::future::ready(())),
+            }
+        })?;
         self.subscriptions.add(inbox);
-        let mut tasks = self.tasks();
-        while tasks.subscriptions.try_join_next().is_some() {}
-        tasks.subscriptions.spawn(subscription.run(live, moving));
         Ok(Box::new(consumer))
     }
 }
@@ -379,16 +383,14 @@ impl Backend for RabbitMqBackend {
     fn close(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         Box::pin(async {
             self.stage.close();
-            let Tasks { mut lasting, mut subscriptions } = std::mem::take(&mut *self.tasks());
             for (stage, limit) in [(Intake::Cancelled, HANDING_OUT), (Intake::Closed, LAST_WORDS)] {
                 self.subscriptions.advance(stage);
-                let ending = async { while subscriptions.join_next().await.is_some() {} };
-                let _ = timeout(limit, ending).await;
+                self.subscribed.finish(limit).await;
             }
-            subscriptions.shutdown().await;
+            self.subscribed.close().await;
             self.consuming.close().await;
             self.publishing.close().await;
-            lasting.shutdown().await;
+            self.lasting.close().await;
             Ok(())
         })
     }

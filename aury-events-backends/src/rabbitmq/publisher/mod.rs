@@ -93,7 +93,7 @@ impl Publisher {
         topology: Arc<Topology>,
         manner: Manner,
         limit: Duration,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    ) -> (Self, [Outbox; 2]) {
         let (requests, received) = mpsc::channel(QUEUE);
         // More than can be under way when a channel is closed.
         let (suspects, suspected) = mpsc::channel(2 * manner.window);
@@ -110,10 +110,7 @@ impl Publisher {
         };
         let main = outbox(Lane::Main { suspects }, received);
         let careful = outbox(Lane::Careful, suspected);
-        let running = async {
-            tokio::join!(main.run(), careful.run());
-        };
-        (Self { requests, link: Arc::clone(&link), limit }, running)
+        (Self { requests, link: Arc::clone(&link), limit }, [main, careful])
     }
 
     /// Publishes a message: when this is `Ok`, the broker holds it.

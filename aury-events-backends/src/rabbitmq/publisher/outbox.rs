@@ -59,7 +59,7 @@ pub(super) enum Lane {
 }
 
 /// A task that publishes.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     link: Arc<Link>,
     topology: Arc<Topology>,
     manner: Manner,
@@ -142,7 +142,7 @@ impl Outbox {
     }
 
     /// Publishes until there is nobody left who could ask for it, or the link is closed.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut backoff = Backoff::new();
         loop {
             // Most never need the second channel.
