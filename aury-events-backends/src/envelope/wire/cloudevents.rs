@@ -138,17 +138,20 @@ pub(super) fn settle<'a>(
         return Err(WireError::invalid(Attribute::SpecVersion.as_str(), "`1.0`"));
     }
     let content_type = attributes.take_unless_empty(Attribute::DataContentType)?;
-    if let Some(other) = content_type.as_ref().filter(|it| *it != JSON) {
+    let rest = attributes.take(Attribute::Rest)?;
+    let read = rest.as_deref().and_then(Rest::read);
+    // One that did not fit the data is in the rest, and the attribute is the usual one of such data.
+    let is_in_rest = read.as_ref().is_some_and(|rest| rest.headers.contains_key(CONTENT_TYPE));
+    if let Some(other) = content_type.as_ref().filter(|it| *it != JSON && !is_in_rest) {
         attributes.header(CONTENT_TYPE.into(), AttributeValue::String(other.clone()))?;
     }
-    if let Some(text) = attributes.take(Attribute::Rest)? {
-        match Rest::read(&text) {
-            Some(rest) => rest.add_to(attributes)?,
-            // Somebody else's attribute, which happens to have the name.
-            None => {
-                attributes.header(Attribute::Rest.as_str().into(), AttributeValue::String(text))?
-            }
+    match (read, rest) {
+        (Some(read), _) => read.add_to(attributes)?,
+        // Somebody else's attribute, which happens to have the name.
+        (None, Some(text)) => {
+            attributes.header(Attribute::Rest.as_str().into(), AttributeValue::String(text))?
         }
+        (None, None) => {}
     }
     Ok(content_type)
 }

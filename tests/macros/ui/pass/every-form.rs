@@ -107,7 +107,7 @@ async fn many_owned(mut events: Vec<OrderCreatedEvent>) -> Result<(), std::io::E
 #[subscribe]
 async fn settled_by_hand(
     _event: &NightlyRunStarted,
-    receipt: aury_events::Receipt,
+    receipt: Receipt,
 ) -> Result<(), aury_events::BackendFailure> {
     receipt.ack().await
 }
