@@ -9,6 +9,7 @@
 //! | reads what others have sent | [`catch`]: a panic over one message is an error of that message |
 //! | holds deliveries for a slow subscriber, within bounds | [`Backlog`], [`wake`] |
 //! | ends a subscription stage by stage | [`Intake`], [`Stages`] |
+//! | gives its subscribers names on a server | [`subscriber_name`], [`SEPARATOR`] |
 //! | logs what lasts once per change, and then once a minute | [`LogThrottle`] |
 //! | keeps its locks when a thread panics | [`lock`], [`read`], [`write()`] |
 //! | gives signs of life while handlers block the application's runtime | [`background`] |
@@ -80,6 +81,7 @@ mod intake;
 #[cfg(feature = "wire")]
 mod link;
 mod log_throttle;
+mod names;
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod pulse;
 mod retry;
@@ -102,6 +104,7 @@ pub use self::{
     deadline::Deadline,
     intake::{Intake, Stages},
     log_throttle::LogThrottle,
+    names::{SEPARATOR, subscriber_name},
     retry::{AttemptError, retry},
     sync::{lock, read, write},
     tasks::{TaskName, Tasks, catch, supervise},

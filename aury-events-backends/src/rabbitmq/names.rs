@@ -8,7 +8,7 @@ use lapin::types::ShortString;
 use uuid::Uuid;
 
 use super::{delays::Level, settings::EXCHANGE_NAME};
-use crate::{config::BackendConfig, error::BackendError};
+use crate::{config::BackendConfig, error::BackendError, kit::subscriber_name};
 
 /// The names of one bus's exchange and queues.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Names {
     ///
     /// When a name is longer than AMQP allows.
     pub(super) fn queues(&self, service: &str, subscriber: &str) -> Result<Queues, BackendError> {
-        Queues::beside(format!("{}/{service}/{subscriber}", self.encoded))
+        Queues::beside(format!("{}/{}", self.encoded, subscriber_name(service, subscriber)))
     }
 
     /// The subscriber whose queue that is on this bus, with all its queues.

@@ -49,11 +49,6 @@ fn is_filled(part: &str) -> bool {
     !part.is_empty()
 }
 
-/// What a subscriber of a service is called on the server.
-pub(crate) fn group_name(service: &str, subscriber: &str) -> String {
-    format!("{service}/{subscriber}")
-}
-
 /// The keys of one subscriber's dead letters.
 #[derive(Debug, Clone)]
 pub(crate) struct LetterKeys {
@@ -82,6 +77,7 @@ impl LetterKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::subscriber_name;
     use crate::{envelope::EventName, error::WithCauses};
 
     #[test]
@@ -112,6 +108,6 @@ mod tests {
 
     #[test]
     fn a_service_and_its_subscriber_cannot_be_mistaken_for_others() {
-        assert_ne!(group_name("shop.eu", "mail"), group_name("shop", "eu.mail"));
+        assert_ne!(subscriber_name("shop.eu", "mail"), subscriber_name("shop", "eu.mail"));
     }
 }

@@ -23,7 +23,7 @@ use self::reader::Reader;
 use super::{
     codec::Codec,
     link::{Commands, Connection, Link},
-    names::{LetterKeys, group_name},
+    names::LetterKeys,
     once_a_minute::OnceAMinute,
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     envelope::EventName,
     error::BackendError,
+    kit::subscriber_name,
     maybe_ready::BoxFuture,
     reason::shortened_reason,
 };
@@ -200,7 +201,7 @@ impl DeadLetters {
     }
 
     fn keys(&self, subscriber: &str) -> LetterKeys {
-        LetterKeys::new(&self.prefix, &group_name(&self.service, subscriber))
+        LetterKeys::new(&self.prefix, &subscriber_name(&self.service, subscriber))
     }
 
     async fn command(

@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 
-use crate::redis::{
-    dead_letters::Replay,
-    names::{LetterKeys, group_name},
+use crate::{
+    kit::subscriber_name,
+    redis::{dead_letters::Replay, names::LetterKeys},
 };
 
 const REPLAY: &str = include_str!("scripts/replay.lua");
@@ -41,7 +41,7 @@ impl Replay for ByChannel {
 /// The channel by which dead letters come back to one subscriber of a service. It has a `:` after the prefix, which no
 /// event name holds, so patterns do not take it for an event's; and a `/`, which neither service nor subscriber holds.
 pub(super) fn replay_channel(prefix: &str, service: &str, subscriber: &str) -> String {
-    format!("{prefix}:replay:{}", group_name(service, subscriber))
+    format!("{prefix}:replay:{}", subscriber_name(service, subscriber))
 }
 
 /// The id of the letter and the event, of a message on such a channel.

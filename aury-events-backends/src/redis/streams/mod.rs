@@ -90,7 +90,7 @@ use super::{
     connection::RedisClient,
     dead_letters::DeadLetters,
     link::{Commands, Link, RedisConnector, SuitsSubscriber},
-    names::{check_prefix, group_name},
+    names::check_prefix,
     once_a_minute::OnceAMinute,
     probe::Use,
 };
@@ -101,7 +101,7 @@ use crate::{
     delivery::Consumer,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Stage, TaskName, Tasks, read, write},
+    kit::{Stage, TaskName, Tasks, read, subscriber_name, write},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX, PREFETCH},
     register_backend,
@@ -254,7 +254,7 @@ impl StreamsBackend {
         } else {
             self.config.prefetch_for(spec.concurrency) as usize
         };
-        let name = group_name(&spec.service, &spec.subscriber);
+        let name = subscriber_name(&spec.service, &spec.subscriber);
         let limits = Limits { prefetch: capacity, bytes: self.config.queue_bytes };
         let inbox = Inbox::new(spec.subscriber, limits, !spec.broadcast, self.in_flight.tally());
         let inbox = Arc::new(inbox);

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use redis::Cmd;
 
 use super::server::Keys;
-use crate::redis::{
-    dead_letters::Replay,
-    names::{LetterKeys, group_name},
+use crate::{
+    kit::subscriber_name,
+    redis::{dead_letters::Replay, names::LetterKeys},
 };
 
 const REPLAY: &str = include_str!("scripts/replay.lua");
@@ -24,7 +24,7 @@ pub(super) struct ByStream {
 
 impl Replay for ByStream {
     fn script(&self, letters: &LetterKeys, id: &str, subscriber: &str, limit: Duration) -> Cmd {
-        let (keys, group) = (&self.keys, group_name(&self.service, subscriber));
+        let (keys, group) = (&self.keys, subscriber_name(&self.service, subscriber));
         let mut replay = redis::cmd("EVAL");
         replay.arg(REPLAY).arg(6).arg(&letters.letters).arg(&letters.bytes);
         replay.arg(letters.under_way(id)).arg(keys.retry(&group)).arg(keys.replay(&group));
