@@ -31,6 +31,16 @@ impl Server {
         Self(RedisServer::start_with(RedisOptions::default().durable()))
     }
 
+    /// A server, and what so many processes of the service have.
+    pub(crate) async fn with_backends<const N: usize>() -> (Self, [Arc<StreamsBackend>; N]) {
+        let server = Self::start();
+        let mut backends = Vec::with_capacity(N);
+        for _ in 0..N {
+            backends.push(server.backend().await);
+        }
+        (server, backends.try_into().expect("as many as were made"))
+    }
+
     /// What a process of the service has.
     pub(crate) async fn backend(&self) -> Arc<StreamsBackend> {
         self.backend_with(|_| ()).await
@@ -90,6 +100,13 @@ pub(crate) async fn connect(
     (timing.min_idle, timing.trim_every) = (min_idle, Duration::from_millis(300));
     let connect = Connect::new("default", service, "/shop", config);
     StreamsBackend::connect(connect, timing).await.map(Arc::new)
+}
+
+/// Ends processes in order.
+pub(crate) async fn close<const N: usize>(backends: [&StreamsBackend; N]) {
+    for backend in backends {
+        backend.close().await.expect("it closes");
+    }
 }
 
 /// The dead letters of `mail`.

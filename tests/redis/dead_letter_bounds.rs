@@ -70,8 +70,7 @@ async fn letters_are_bounded_in_bytes_and_one_always_fits() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_page_of_large_letters_is_a_short_one() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (_server, [backend]) = Server::with_backends().await;
     let mut mail = subscribed(&backend, to_order()).await;
     for _ in 0..8 {
         backend.publish(large_event("order", 500_000)).await.unwrap();

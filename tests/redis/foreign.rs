@@ -22,8 +22,7 @@ async fn publish_later(backend: &StreamsBackend, name: &'static str, number: u64
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_member_of_the_delayed_that_cannot_be_moved_keeps_no_other_waiting() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     server.ask::<()>("SET events:user nonsense").await;
     for member in ["nonsense", "\u{82}\u{a1}a", "3", "\u{93}\u{1}\u{2}\u{3}"] {
@@ -49,8 +48,7 @@ async fn a_member_of_the_delayed_that_cannot_be_moved_keeps_no_other_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_number_of_attempts_that_others_have_written_does_not_count() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     for forged in ["4000000000", "4294967295", "-1", "none"] {
         server
@@ -87,8 +85,7 @@ async fn a_number_of_attempts_that_others_have_written_does_not_count() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_dead_letter_is_not_removed_by_an_entry_that_names_it() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order().broadcast()).await;
     publish(&backend, "order", 0..1).await;
     fail_next(&mut consumer).await;

@@ -6,7 +6,8 @@ use aury_events_backends::{Backend, DeadLetterReason, Settlement, redis::streams
 
 use crate::{
     backends::{
-        Server, eventually, large_event, letters, next_within, subscribed, to_order, to_pattern,
+        Server, close, eventually, large_event, letters, next_within, subscribed, to_order,
+        to_pattern,
     },
     brokers::{RedisOptions, RedisServer},
 };
@@ -73,8 +74,7 @@ async fn a_worker_that_is_restarted_while_the_server_is_full_makes_room_again() 
     assert_eq!(letters(&worker).await.len(), failed as usize);
     has_room(&publisher).await;
     drop(consumer);
-    worker.close().await.unwrap();
-    publisher.close().await.unwrap();
+    close([&worker, &publisher]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,6 +97,5 @@ async fn what_a_dead_process_held_is_taken_over_though_the_server_is_full() {
         delivery.settle(Settlement::Ack).await.unwrap();
     }
     has_room(&publisher).await;
-    worker.close().await.unwrap();
-    publisher.close().await.unwrap();
+    close([&worker, &publisher]).await;
 }

@@ -4,7 +4,7 @@ use aury_events::{BusConfig, EventBusManager};
 use aury_events_backends::{Backend, redis::settings::KEY_PREFIX};
 
 use crate::{
-    backends::{Server, ack, event, fail_next, letters, next, publish, subscribed, to},
+    backends::{Server, ack, close, event, fail_next, letters, next, publish, subscribed, to},
     brokers::RedisServer,
 };
 
@@ -13,8 +13,7 @@ use crate::{
 async fn an_event_may_be_called_like_anything_of_the_framework() {
     const NAMES: [&str; 6] =
         ["dead-letters", "streams", "subscribers", "delayed", "retry", "set-aside"];
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (_server, [backend]) = Server::with_backends().await;
     let mut mail = subscribed(&backend, to("order", "mail")).await;
     publish(&backend, "order", 0..3).await;
     for _ in 0..3 {
@@ -50,8 +49,7 @@ async fn a_service_and_its_subscriber_are_not_mistaken_for_others() {
     let mut theirs = one.dead_letters(&["eu.mail".into()]).await.unwrap();
     assert!(theirs.next_page().await.unwrap().is_empty());
     assert_eq!(letters(&two).await.len(), 1);
-    one.close().await.unwrap();
-    two.close().await.unwrap();
+    close([&one, &two]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

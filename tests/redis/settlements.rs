@@ -12,8 +12,7 @@ use crate::backends::{
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_retry_that_is_refused_waits_in_the_process_and_holds_up_nothing() {
     const REFUSED: u64 = 100;
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     server.ask::<()>("SET events::delayed nonsense").await;
     publish(&backend, "order", 0..REFUSED).await;
@@ -48,8 +47,7 @@ async fn a_retry_that_is_refused_waits_in_the_process_and_holds_up_nothing() {
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_dead_letter_that_is_refused_holds_up_neither_good_events_nor_the_end() {
     const REFUSED: u64 = 100;
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     server.ask::<()>("SET events::dead-letters:shop/mail nonsense").await;
     publish(&backend, "order", 0..REFUSED * 2).await;

@@ -11,15 +11,14 @@ use aury_events_backends::{Backend, DeadLetterReason, Settlement};
 use redis::Value;
 
 use crate::backends::{
-    DEADLINE, MIN_IDLE, Server, ack, event, eventually, handle_all, letters, next, next_within,
-    number, publish, subscribed, to_order, to_pattern,
+    DEADLINE, MIN_IDLE, Server, ack, close, event, eventually, handle_all, letters, next,
+    next_within, number, publish, subscribed, to_order, to_pattern,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn processes_of_a_service_share_the_work_exactly() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (server, [one, two]) = Server::with_backends().await;
     let first = tokio::spawn(handle_all(subscribed(&one, to_order()).await));
     let second = tokio::spawn(handle_all(subscribed(&two, to_order()).await));
     publish(&one, "order", 0..3_000).await;
@@ -30,16 +29,14 @@ async fn processes_of_a_service_share_the_work_exactly() {
     assert_eq!(all, (0..3_000).collect::<Vec<_>>());
     one.in_flight().settled().await;
     assert_eq!(server.pending().await, Value::Int(0), "everything is acknowledged");
-    one.close().await.unwrap();
-    two.close().await.unwrap();
+    close([&one, &two]).await;
     two.close().await.expect("closing again changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn what_a_dead_process_held_is_handled_by_another_once() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (server, [one, two]) = Server::with_backends().await;
     let mut dying = subscribed(&one, to_order()).await;
     publish(&two, "order", 0..10).await;
     let held = next(&mut dying).await;
@@ -67,8 +64,7 @@ async fn what_a_dead_process_held_is_handled_by_another_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_slow_handler_keeps_what_it_holds() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (_server, [one, two]) = Server::with_backends().await;
     let mut slow = subscribed(&one, to_order()).await;
     publish(&two, "order", 0..1).await;
     let held = next(&mut slow).await;
@@ -77,15 +73,13 @@ async fn a_slow_handler_keeps_what_it_holds() {
     ack(held).await;
     one.in_flight().settled().await;
     assert!(next_within(&mut other, MIN_IDLE).await.is_none());
-    one.close().await.unwrap();
-    two.close().await.unwrap();
+    close([&one, &two]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_server_that_stood_still_makes_nobody_steal() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (server, [one, two]) = Server::with_backends().await;
     let mut slow = subscribed(&one, to_order()).await;
     publish(&two, "order", 0..1).await;
     let held = next(&mut slow).await;
@@ -97,15 +91,13 @@ async fn a_server_that_stood_still_makes_nobody_steal() {
     assert!(next_within(&mut other, MIN_IDLE * 4).await.is_none(), "nothing is taken from it");
     ack(held).await;
     one.in_flight().settled().await;
-    one.close().await.unwrap();
-    two.close().await.unwrap();
+    close([&one, &two]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_process_that_shuts_down_leaves_its_entries_at_once() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (_server, [one, two]) = Server::with_backends().await;
     let mut leaving = subscribed(&one, to_order()).await;
     publish(&two, "order", 0..5).await;
     let begun = next(&mut leaving).await;
@@ -129,8 +121,7 @@ async fn a_process_that_shuts_down_leaves_its_entries_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_flushed_server_is_set_up_again_and_nothing_published_after_it_is_missed() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut exact = subscribed(&backend, to_order()).await;
     let mut pattern = subscribed(&backend, to_pattern("#")).await;
     let mut broadcast = subscribed(&backend, to_order().broadcast()).await;
@@ -155,8 +146,7 @@ async fn a_flushed_server_is_set_up_again_and_nothing_published_after_it_is_miss
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_killed_server_loses_no_confirmed_event() {
     const EVENTS: u64 = 5_000;
-    let mut server = Server::start();
-    let (publisher, worker) = (server.backend().await, server.backend().await);
+    let (mut server, [publisher, worker]) = Server::with_backends().await;
     let mut consumer = subscribed(&worker, to_order()).await;
     let publishing = {
         let publisher = Arc::clone(&publisher);
@@ -190,15 +180,13 @@ async fn a_killed_server_loses_no_confirmed_event() {
     let duplicates: u32 = handled.values().map(|times| times - 1).sum();
     assert!(duplicates <= 100, "{duplicates} duplicates");
     worker.in_flight().settled().await;
-    worker.close().await.unwrap();
-    publisher.close().await.unwrap();
+    close([&worker, &publisher]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn trimming_keeps_what_is_not_handled() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     let mut behind = subscribed(&backend, to_pattern("order")).await;
     let mut reader = subscribed(&backend, to_order().broadcast()).await;
@@ -225,8 +213,7 @@ async fn trimming_keeps_what_is_not_handled() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn patterns_find_new_streams_and_miss_none_of_their_events() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut all = subscribed(&backend, to_pattern("order.*")).await;
     for (name, numbers) in [("order.created", 0..3), ("user.created", 3..6), ("order.paid", 6..9)] {
         publish(&backend, name, numbers).await;
@@ -249,8 +236,7 @@ async fn patterns_find_new_streams_and_miss_none_of_their_events() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn retries_count_their_attempts_here_and_on_the_server() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (_server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     publish(&backend, "order", 0..1).await;
     let mut due = Instant::now();
@@ -277,8 +263,7 @@ async fn retries_count_their_attempts_here_and_on_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_delayed_retry_survives_its_process() {
-    let server = Server::start();
-    let (one, two) = (server.backend().await, server.backend().await);
+    let (_server, [one, two]) = Server::with_backends().await;
     let mut consumer = subscribed(&one, to_order()).await;
     publish(&two, "order", 0..1).await;
     let after = Duration::from_millis(1_500);
@@ -295,8 +280,7 @@ async fn a_delayed_retry_survives_its_process() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn what_is_held_is_bounded_and_a_cancelled_consumer_hands_it_out() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     publish(&backend, "order", 0..100).await;
     eventually("it reads ahead", async || backend.in_flight().count() == 32).await;
@@ -315,8 +299,7 @@ async fn what_is_held_is_bounded_and_a_cancelled_consumer_hands_it_out() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn what_is_no_event_becomes_a_dead_letter_and_blocks_nothing() {
-    let server = Server::start();
-    let backend = server.backend().await;
+    let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     server.ask::<String>("XADD events:order * event {broken").await;
     server.ask::<String>("XADD events:order * a 1 b 2").await;

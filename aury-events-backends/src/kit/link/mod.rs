@@ -320,7 +320,7 @@ impl<C: Connector> Shared<C> {
             }
             State::Up { paused: None, .. } => None,
             State::Up { paused: Some(reason), .. } => {
-                Some(format!("{server} takes nothing on the connection for {purpose}: {reason}"))
+                Some(format!("{server} has blocked the connection for {purpose}: {reason}"))
             }
             State::Down { since, reason } => Some(format!(
                 "not connected to {server} for {purpose} since {} s: {reason}",
