@@ -74,9 +74,30 @@ impl<T> Backlog<T> {
 
     /// Takes what is to be handed out next, if anything is.
     pub fn pop(&mut self) -> Option<T> {
+        self.pop_due().or_else(|| self.pop_ready())
+    }
+
+    /// Takes the delayed entry whose time came first, if any has come.
+    pub fn pop_due(&mut self) -> Option<T> {
         let due = if self.delayed.is_empty() { None } else { self.delayed.pop(Instant::now()) };
-        let next = due.or_else(|| self.returned.pop_front()).or_else(|| self.new.pop_front())?;
-        Some(self.release(next))
+        Some(self.release(due?))
+    }
+
+    /// Takes what waits for no time: what was given back, else the oldest of what is new.
+    pub fn pop_ready(&mut self) -> Option<T> {
+        let ready = self.returned.pop_front().or_else(|| self.new.pop_front());
+        Some(self.release(ready?))
+    }
+
+    /// Whether something waits for no time.
+    pub fn has_ready(&self) -> bool {
+        !self.returned.is_empty() || !self.new.is_empty()
+    }
+
+    /// Takes out those delayed entries for which `take` is true.
+    pub fn take_delayed(&mut self, mut take: impl FnMut(&T) -> bool) -> Vec<T> {
+        let taken = self.delayed.extract(|it| take(&it.entry));
+        taken.into_iter().map(|it| self.release(it)).collect()
     }
 
     /// Takes the oldest of what is new, to be dropped.

@@ -74,6 +74,15 @@ impl<T> Delayed<T> {
         std::mem::take(&mut self.waiting).into_iter().map(|Reverse(due)| due.entry)
     }
 
+    /// Takes out those for which `take` is true.
+    pub(crate) fn extract(&mut self, mut take: impl FnMut(&T) -> bool) -> Vec<T> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (taken, left): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|Reverse(due)| take(&due.entry));
+        self.waiting = left.into();
+        taken.into_iter().map(|Reverse(due)| due.entry).collect()
+    }
+
     pub(crate) fn clear(&mut self) -> usize {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.len()

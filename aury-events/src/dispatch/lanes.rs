@@ -7,10 +7,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use aury_events_backends::{Consumer, Delivery};
+use aury_events_backends::{Consumer, Delivery, kit::lock};
 use tokio::sync::Semaphore;
 
 use super::source::{Alone, Source};
@@ -37,7 +37,7 @@ impl Lanes {
     }
 
     fn parked(&self) -> MutexGuard<'_, HashMap<Arc<str>, VecDeque<Delivery>>> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parked)
     }
 
     /// Takes the lane of a key, or parks the delivery in it when it is taken.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aury_events_backends::{
     BackendFactory, BoxFuture, IdempotencyStore, InFlight, idempotency::MemoryIdempotency,
-    registry::Connect,
+    kit::lock, registry::Connect,
 };
 use once_cell::sync::Lazy;
 
@@ -306,7 +306,7 @@ fn interned(text: &str) -> &'static str {
     use std::{collections::HashSet, sync::Mutex};
     static TEXTS: Lazy<Mutex<HashSet<&'static str>>> = Lazy::new(Mutex::default);
 
-    let mut texts = TEXTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut texts = lock(&TEXTS);
     texts.get(text).copied().unwrap_or_else(|| {
         let text = Box::leak(text.to_owned().into_boxed_str());
         texts.insert(text);

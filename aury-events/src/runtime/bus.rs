@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use aury_events_backends::{Backend, Health, ReadyPublisher, SubscriptionHealth, Topic};
+use aury_events_backends::{Backend, Health, ReadyPublisher, SubscriptionHealth, Topic, kit::lock};
 use tokio::task::JoinHandle;
 
 use super::circuit_breaker::Breaker;
@@ -110,11 +110,11 @@ impl BusCore {
     }
 
     fn dynamic(&self) -> MutexGuard<'_, Dynamic> {
-        self.dynamic.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.dynamic)
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 
     /// An id for one more subscription made at run time.

@@ -4,12 +4,12 @@ use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use aury_events_backends::{Cancel, Consumer, Delivery};
+use aury_events_backends::{Cancel, Consumer, Delivery, kit::lock};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::SubscriberFilter;
@@ -114,7 +114,7 @@ enum Phase {
 
 impl Breaker {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn is_paused(&self) -> bool {

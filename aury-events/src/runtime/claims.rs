@@ -3,10 +3,10 @@
 use std::{
     collections::HashSet,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
-use aury_events_backends::idempotency::IdempotencyKey;
+use aury_events_backends::{idempotency::IdempotencyKey, kit::lock};
 use tokio::sync::Notify;
 
 /// What an idempotent subscription is handling now.
@@ -24,7 +24,7 @@ pub(crate) struct Claim<'a> {
 
 impl Claims {
     fn held(&self) -> MutexGuard<'_, HashSet<IdempotencyKey>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     /// Waits until nobody else handles the event.

@@ -3,10 +3,10 @@
 use std::{
     future::pending,
     ops::Deref,
-    sync::{Arc, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
 };
 
-use aury_events_backends::IdempotencyStore;
+use aury_events_backends::{IdempotencyStore, kit::lock};
 use tokio::{sync::Mutex, task::AbortHandle};
 
 use super::{BusCore, Ending, Middleware, States, circuit_breaker::Breakers};
@@ -65,7 +65,7 @@ impl Core {
     }
 
     fn spawned(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
-        self.spawned.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.spawned)
     }
 
     /// Ends the tasks that handlers have spawned. Gives whose they were.

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError,
-    attributes::Attributes,
     data::{self, Data},
     members::{List, Members, set_once},
+    received::Received,
     sent::{write_extensions, write_id, write_time},
     time,
     writer::ObjectWriter,
@@ -94,7 +94,7 @@ pub(super) fn decode(
     hint: &Hint<'_>,
     limits: &Limits,
 ) -> Result<Envelope, WireError> {
-    let mut attributes = Attributes::new(limits, name_of);
+    let mut attributes = Received::new(limits, name_of);
     let (mut json, mut base64, mut metadata) = (None, None, None);
     for (name, value) in members {
         match &*name {
@@ -136,7 +136,7 @@ fn naive_time(json: &RawValue) -> Option<SystemTime> {
 }
 
 fn read_metadata<'a>(
-    attributes: &mut Attributes<'a>,
+    attributes: &mut Received<'a>,
     metadata: &'a RawValue,
     limits: &Limits,
 ) -> Result<(), WireError> {

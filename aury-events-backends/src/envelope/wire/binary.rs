@@ -5,8 +5,8 @@
 //! `ce-`.
 
 use super::{
-    Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes,
-    cloudevents::settle, data, text,
+    Attribute, AttributeValue, Hint, Limits, WireError, cloudevents::settle, data,
+    received::Received, text,
 };
 use crate::envelope::Envelope;
 
@@ -19,7 +19,7 @@ pub(super) fn decode<'a>(
     hint: &Hint<'a>,
     limits: &Limits,
 ) -> Result<Option<Envelope>, WireError> {
-    let mut attributes = Attributes::new(limits, Attribute::as_str);
+    let mut attributes = Received::new(limits, Attribute::as_str);
     let mut is_event = false;
     for (property, value) in properties {
         let Some(name) = PREFIXES.iter().find_map(|prefix| property.strip_prefix(prefix)) else {

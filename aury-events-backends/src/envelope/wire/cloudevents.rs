@@ -18,9 +18,9 @@ use serde::Deserialize;
 
 use super::{
     Attribute, AttributeValue, Hint, Limits, WireError,
-    attributes::Attributes,
     data::{self, Data},
     members::{List, set_once},
+    received::Received,
     sent::{write_extensions, write_id, write_time},
     text,
     writer::ObjectWriter,
@@ -94,7 +94,7 @@ pub(super) fn decode(
     hint: &Hint<'_>,
     limits: &Limits,
 ) -> Result<Envelope, WireError> {
-    let mut attributes = Attributes::new(limits, Attribute::as_str);
+    let mut attributes = Received::new(limits, Attribute::as_str);
     let (mut json, mut base64) = (None, None);
     for (name, value) in members {
         match &*name {
@@ -126,9 +126,7 @@ pub(super) fn decode(
 
 /// Checks that the attributes are those of a CloudEvent, and finds a place for those that the metadata has none for:
 /// the content type, which is returned, and what no attribute can hold.
-pub(super) fn settle<'a>(
-    attributes: &mut Attributes<'a>,
-) -> Result<Option<Cow<'a, str>>, WireError> {
+pub(super) fn settle<'a>(attributes: &mut Received<'a>) -> Result<Option<Cow<'a, str>>, WireError> {
     for attribute in [Attribute::SpecVersion, Attribute::Id, Attribute::Source, Attribute::Type] {
         if !attributes.has(attribute) {
             return Err(WireError::Missing { attribute: attribute.as_str() });
@@ -169,7 +167,7 @@ impl Rest {
         text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
     }
 
-    fn add_to(self, attributes: &mut Attributes<'_>) -> Result<(), WireError> {
+    fn add_to(self, attributes: &mut Received<'_>) -> Result<(), WireError> {
         if let Some(key) = self.key {
             attributes.set(Attribute::PartitionKey, AttributeValue::String(key.into()))?;
         }

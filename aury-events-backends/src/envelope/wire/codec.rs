@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attribute, AttributeValue, Hint, Limits, WireError, attributes::Attributes, aury, binary,
-    cloudevents, data::Data, members::Members, text,
+    Attribute, AttributeValue, Hint, Limits, WireError, aury, binary, cloudevents, data::Data,
+    members::Members, received::Received, text,
 };
 use crate::{
     config::{BackendConfig, Format},
@@ -115,7 +115,7 @@ impl Codec {
     fn decode_data(&self, json: &[u8], hint: &Hint<'_>) -> Result<Envelope, WireError> {
         self.limits.check_payload(json.len())?;
         let payload = Payload::Json(Arc::from(json));
-        Attributes::new(&self.limits, Attribute::as_str).into_envelope(payload, hint, &self.limits)
+        Received::new(&self.limits, Attribute::as_str).into_envelope(payload, hint, &self.limits)
     }
 
     /// Reads a message with properties, as AMQP's are: a CloudEvent in binary mode, if attributes of one are among

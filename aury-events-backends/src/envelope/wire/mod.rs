@@ -32,7 +32,6 @@
 //! too much of anything ([`Limits`]). Reading takes linear time and no recursion, and does not panic.
 
 mod attribute;
-mod attributes;
 mod aury;
 mod binary;
 mod cloudevents;
@@ -42,6 +41,7 @@ mod error;
 mod hint;
 mod limits;
 mod members;
+mod received;
 mod sent;
 #[cfg(test)]
 mod tests;

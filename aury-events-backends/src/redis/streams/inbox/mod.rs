@@ -206,7 +206,7 @@ impl Inbox {
         held.deliveries = attempt.saturating_sub(held.first_attempt).saturating_add(1);
         let count = held.count();
         state.set_phase(tag, Phase::Parked);
-        state.delayed.insert((due, tag), Waiting { tag, envelope, attempt });
+        state.backlog.add_at(due, Waiting { tag, envelope, attempt }, 0);
         wake(state);
         self.to_tell.add(Tell::Count { tag, count });
     }
@@ -265,12 +265,12 @@ impl Inbox {
         let waiting = match state.next_waiting() {
             Choice::Delivery(waiting) => waiting,
             choice => {
-                let is_over = state.delayed.is_empty() && !state.has_suspects();
+                let is_over = state.backlog.next_due().is_none() && !state.has_suspects();
                 if intake == Intake::Cancelled && is_over {
                     return Next::End;
                 }
-                state.consumer = Some(waker.clone());
-                let due = state.delayed.keys().next().map(|(due, _)| *due);
+                state.backlog.park(waker);
+                let due = state.backlog.next_due();
                 drop(state);
                 if matches!(choice, Choice::AskFor) {
                     self.wanted.notify_one();
@@ -309,7 +309,7 @@ impl Inbox {
         state.set_phase(tag, Phase::Waiting);
         let waiting = Waiting { tag, envelope: delivery.envelope().clone(), attempt };
         match due {
-            Some(due) => drop(state.delayed.insert((due, tag), waiting)),
+            Some(due) => state.backlog.add_at(due, waiting, 0),
             None => state.line_up(waiting, true),
         }
         wake(state);
@@ -431,7 +431,7 @@ impl Held {
 
 impl Parked for State {
     fn take_consumer(&mut self) -> Option<Waker> {
-        self.consumer.take()
+        self.backlog.take_consumer()
     }
 }
 

@@ -1,15 +1,12 @@
 //! What is held, in which order it is handed out, and how much room there is.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    task::Waker,
 };
 
-use tokio::time::Instant;
-
 use super::DeliveryCount;
-use crate::{envelope::Envelope, redis::streams::server::EntryId};
+use crate::{envelope::Envelope, kit::Backlog, redis::streams::server::EntryId};
 
 /// Where an entry stands: the number of its stream within the subscription, and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,12 +82,12 @@ pub(super) enum Suspect {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) ready: VecDeque<Waiting>,
+    /// What waits for a handler and is no suspect, and what waits for its time.
+    pub(super) backlog: Backlog<Waiting>,
     pub(super) suspects: VecDeque<Waiting>,
     pub(super) suspect: Suspect,
     /// Whether the server does not answer for suspects now: others go on.
     pub(super) is_suspended: bool,
-    pub(super) delayed: BTreeMap<(Instant, u64), Waiting>,
     pub(super) held: HashMap<u64, Held>,
     pub(super) places: HashSet<Place>,
     /// How many of those held take room: they are not settled, and do not wait for want of anything else.
@@ -100,8 +97,6 @@ pub(super) struct State {
     pub(super) last_tag: u64,
     /// Suspects whose handlers were ended by the end of the subscription.
     pub(super) given_up: Vec<Place>,
-    /// The consumer, while it waits.
-    pub(super) consumer: Option<Waker>,
     pub(super) is_live: bool,
     /// Why it is not.
     pub(super) problem: Option<Arc<str>>,
@@ -173,23 +168,19 @@ impl State {
     /// Adds what waits for a handler.
     pub(super) fn line_up(&mut self, waiting: Waiting, is_first: bool) {
         let is_suspect = self.held.get(&waiting.tag).is_some_and(|held| held.is_suspect);
-        let line = if is_suspect { &mut self.suspects } else { &mut self.ready };
-        if is_first {
-            line.push_front(waiting);
-        } else {
-            line.push_back(waiting);
+        // Their bytes are counted as held.
+        match (is_suspect, is_first) {
+            (true, true) => self.suspects.push_front(waiting),
+            (true, false) => self.suspects.push_back(waiting),
+            (false, true) => self.backlog.put_back(waiting, 0),
+            (false, false) => self.backlog.add(waiting, 0),
         }
     }
 
     /// What is to be handed out next: what was to come back by now goes before what is new, and a suspect before what
     /// is none, one at a time.
     pub(super) fn next_waiting(&mut self) -> Choice {
-        let now = Instant::now();
-        while let Some(first) = self.delayed.first_entry() {
-            if first.key().0 > now {
-                break;
-            }
-            let waiting = first.remove();
+        while let Some(waiting) = self.backlog.pop_due() {
             self.set_phase(waiting.tag, Phase::Waiting);
             let is_suspect = self.held.get(&waiting.tag).is_some_and(|held| held.is_suspect);
             if !is_suspect {
@@ -215,7 +206,7 @@ impl State {
             }
             suspect => self.suspect = suspect,
         }
-        match self.ready.pop_front() {
+        match self.backlog.pop_ready() {
             Some(waiting) => self.hand_out(waiting),
             None => Choice::Nothing,
         }
@@ -228,7 +219,7 @@ impl State {
 
     /// Whether nothing waits for a handler but what has to wait.
     pub(super) fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.suspects.is_empty()
+        !self.backlog.has_ready() && self.suspects.is_empty()
     }
 
     /// Whether suspects wait, or one is about to be handed out.
@@ -239,20 +230,16 @@ impl State {
     /// What waits in this process for a time that may be far away.
     pub(super) fn leave_parked(&mut self) -> Vec<u64> {
         let held = &self.held;
-        let is_parked = |tag: &u64| held.get(tag).is_some_and(|held| held.phase == Phase::Parked);
-        let parked: Vec<_> =
-            self.delayed.keys().copied().filter(|(_, tag)| is_parked(tag)).collect();
-        parked.iter().for_each(|key| drop(self.delayed.remove(key)));
-        parked.into_iter().map(|(_, tag)| tag).collect()
+        let is_parked =
+            |it: &Waiting| held.get(&it.tag).is_some_and(|it| it.phase == Phase::Parked);
+        self.backlog.take_delayed(is_parked).into_iter().map(|it| it.tag).collect()
     }
 
     /// All that nobody will be handed any more.
     pub(super) fn abandon(&mut self) -> Vec<u64> {
-        let ready = std::mem::take(&mut self.ready);
         let suspects = std::mem::take(&mut self.suspects);
-        let delayed = std::mem::take(&mut self.delayed);
-        let mut tags: Vec<_> = ready.into_iter().chain(suspects).map(|it| it.tag).collect();
-        tags.extend(delayed.into_values().map(|it| it.tag));
+        let waiting = self.backlog.take_all().into_iter().chain(suspects);
+        let mut tags: Vec<_> = waiting.map(|it| it.tag).collect();
         match std::mem::take(&mut self.suspect) {
             Suspect::Asked(waiting) | Suspect::Cleared(waiting) => tags.push(waiting.tag),
             suspect => self.suspect = suspect,

@@ -14,7 +14,7 @@ const UNKNOWN_SOURCE: SharedStr = SharedStr::from_static("/unknown");
 const TIME: &str = "a time such as `2018-04-05T17:31:00Z` (RFC 3339)";
 
 /// What has been read of an event's attributes.
-pub(super) struct Attributes<'a> {
+pub(super) struct Received<'a> {
     set: [Option<AttributeValue<'a>>; Attribute::COUNT],
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     limits: Limits,
@@ -24,7 +24,7 @@ pub(super) struct Attributes<'a> {
     names: fn(Attribute) -> &'static str,
 }
 
-impl<'a> Attributes<'a> {
+impl<'a> Received<'a> {
     pub(super) fn new(limits: &Limits, names: fn(Attribute) -> &'static str) -> Self {
         let set = [const { None }; Attribute::COUNT];
         Self { set, headers: Vec::new(), limits: *limits, read: 0, names }
