@@ -62,6 +62,7 @@ impl Pair {
 
     /// The two change roles; every connection stays open, and the address still leads to the former primary.
     fn swap(&self) {
+        self.replica.catches_up_with(&self.primary);
         self.replica.lead();
         self.primary.follow(&self.replica);
     }

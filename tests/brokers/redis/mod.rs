@@ -123,6 +123,17 @@ impl RedisServer {
         wait_until("the replica has all", || self.follows());
     }
 
+    /// Waits until it has all that its primary has taken by now: a primary confirms before its replicas have it.
+    pub(crate) fn catches_up_with(&self, primary: &Self) {
+        let offset = |server: &Self, of: &str| -> u64 {
+            let replication = server.replication();
+            let number = replication.lines().find_map(|line| line.strip_prefix(of));
+            number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+        };
+        let all = offset(primary, "master_repl_offset:");
+        wait_until("the replica has all", || offset(self, "slave_repl_offset:") >= all);
+    }
+
     /// Makes it a primary.
     pub(crate) fn lead(&self) {
         self.does("REPLICAOF NO ONE");
