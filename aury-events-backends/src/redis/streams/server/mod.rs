@@ -3,7 +3,6 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 mod entry;
 mod group;
@@ -18,7 +17,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::BackendError,
-    kit::Backoff,
+    kit::{AttemptError, Deadline, retry},
     redis::{
         link::{Commands, Connection, Link},
         probe::{is_unwritable, says},
@@ -105,33 +104,17 @@ impl Failure {
     }
 }
 
-/// Repeats an attempt while it may yet succeed, up to the limit.
-///
-/// # Errors
-///
-/// What the last attempt ended with. Past the limit, and when the future is dropped, it may be carried out all the
-/// same.
+/// Repeats an attempt while it may yet succeed, up to the limit: see [`retry`].
 pub(crate) async fn persist<T, F: Future<Output = Result<T, Failure>>>(
     limit: Duration,
     operation: impl Fn() -> String,
     attempt: impl Fn() -> F,
 ) -> Result<T, BackendError> {
-    let deadline = Instant::now() + limit;
-    let mut backoff = Backoff::new();
-    let mut last = None;
-    loop {
-        match timeout_at(deadline, attempt()).await {
-            Ok(Err(failure)) if failure.is_passing() => last = Some(failure),
-            Ok(outcome) => return outcome.map_err(|failure| failure.of(operation())),
-            Err(_) => {
-                return Err(match last {
-                    Some(Failure::Refused(error)) => BackendError::other(operation(), error),
-                    _ => BackendError::timed_out(operation(), limit),
-                });
-            }
-        }
-        sleep_until(deadline.min(Instant::now() + backoff.next_wait())).await;
-    }
+    let attempt = || {
+        let attempt = attempt();
+        async { attempt.await.map_err(AttemptError::from) }
+    };
+    retry(Deadline::after(limit), operation, attempt).await
 }
 
 /// Whether the same command may succeed soon.
@@ -150,6 +133,17 @@ pub(crate) fn is_missing_group(error: &RedisError) -> bool {
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         Self::Unreachable(error)
+    }
+}
+
+impl From<Failure> for AttemptError {
+    fn from(failure: Failure) -> Self {
+        let is_passing = failure.is_passing();
+        match failure {
+            Failure::Unreachable(error) => error.into(),
+            Failure::Refused(error) if is_passing => Self::transient(error),
+            Failure::Refused(error) => Self::refused(error),
+        }
     }
 }
 
