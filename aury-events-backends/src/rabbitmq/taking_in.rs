@@ -102,15 +102,7 @@ impl TakingIn {
             "{reason}; it is kept as a dead letter"
         );
         let message = Message::received(&delivery).known_as(waiting.envelope.metadata());
-        let message = self.mover.dead_letter(message, &reason, waiting.attempt);
-        let session = Arc::clone(session);
-        self.mover.hand_over(Move {
-            session,
-            tag,
-            message,
-            otherwise: Otherwise::Reject,
-            reply: None,
-        });
+        self.dead_letter(session, tag, message, &reason, waiting.attempt);
     }
 
     /// Turns down an event that the subscriber does not listen to.
@@ -138,16 +130,7 @@ impl TakingIn {
             );
         }
         drop(warned);
-        let message = Message::received(delivery);
-        let message = self.mover.dead_letter(message, &reason, 0);
-        let (session, tag) = (Arc::clone(session), delivery.delivery_tag);
-        self.mover.hand_over(Move {
-            session,
-            tag,
-            message,
-            otherwise: Otherwise::Reject,
-            reply: None,
-        });
+        self.dead_letter(session, delivery.delivery_tag, Message::received(delivery), &reason, 0);
     }
 
     /// Makes a dead letter of a message that is no event.
@@ -161,15 +144,21 @@ impl TakingIn {
         );
         let attempts = delivery_headers(delivery).attempt;
         let message = Message::received(delivery);
+        self.dead_letter(session, delivery.delivery_tag, message, reason, attempts);
+    }
+
+    /// Has a message moved to the dead letters of the subscriber, after so many attempts.
+    fn dead_letter(
+        &self,
+        session: &Arc<Session>,
+        tag: u64,
+        message: Message,
+        reason: &str,
+        attempts: u32,
+    ) {
         let message = self.mover.dead_letter(message, reason, attempts);
-        let (session, tag) = (Arc::clone(session), delivery.delivery_tag);
-        self.mover.hand_over(Move {
-            session,
-            tag,
-            message,
-            otherwise: Otherwise::Reject,
-            reply: None,
-        });
+        let (session, otherwise) = (Arc::clone(session), Otherwise::Reject);
+        self.mover.hand_over(Move { session, tag, message, otherwise, reply: None });
     }
 
     /// Whether a message is one that the subscriber listens to. Others reach its queue by a `fanout` exchange, or by a
