@@ -35,3 +35,5 @@ mod throughput;
 mod throughput_loop;
 mod tls;
 mod unroutable;
+#[path = "../waiting/mod.rs"]
+mod waiting;

@@ -11,9 +11,8 @@ use std::{
 use aury_events::{EventBusManagerBuilder, prelude::*};
 use tokio::time::sleep;
 
-/// How long anything may take that needs no time of its own.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-const INTERVAL: Duration = Duration::from_millis(2);
+use crate::waiting::INTERVAL;
+pub(crate) use crate::waiting::{SOON, until};
 
 /// A corner of a server that no other test uses: an exchange and a service.
 #[derive(Debug, Clone)]
@@ -99,20 +98,6 @@ impl Log {
         entries.sort();
         entries
     }
-}
-
-/// Waits for a condition, which has to hold in time. Gives how long it took.
-pub(crate) async fn until(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> bool,
-) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        sleep(INTERVAL).await;
-    }
-    start.elapsed()
 }
 
 /// Waits for a condition that takes an answer of the server.

@@ -30,3 +30,5 @@ mod throughput;
 mod throughput_loop;
 mod tls;
 mod visible;
+#[path = "../waiting/mod.rs"]
+mod waiting;

@@ -5,14 +5,9 @@ use std::{
     collections::BTreeSet,
     io,
     sync::{Arc, Mutex, Once},
-    time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
-
-/// How long anything may take that needs no time of its own.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
-const INTERVAL: Duration = Duration::from_millis(2);
+pub(crate) use crate::waiting::{SOON, until};
 
 /// The numbers that subscribers have handled. They take it as `State<Numbers>`.
 #[derive(Debug, Clone, Default)]
@@ -91,18 +86,4 @@ impl io::Write for ThisThread {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Waits for a condition, which has to hold in time. Gives how long it took.
-pub(crate) async fn until(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> bool,
-) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        sleep(INTERVAL).await;
-    }
-    start.elapsed()
 }
