@@ -6,7 +6,8 @@ pub use crate::capabilities::Capabilities;
 use crate::{
     dead_letters::DeadLetterReader,
     delivery::Consumer,
-    envelope::{Envelope, Topic},
+    destination::Destination,
+    envelope::{Envelope, EventName, Topic},
     error::BackendError,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
@@ -66,6 +67,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The count of what this process has taken in and not settled.
     fn in_flight(&self) -> &InFlight;
 
+    /// What traces and metrics call the place where an event of that name is published, or, with a subscriber of a
+    /// service, from where that one is given it. Asked for only when somebody looks. Default: the backend's name and the
+    /// event's.
+    fn destination(
+        &self,
+        _event: &EventName,
+        _reader: Option<ServiceSubscriber<'_>>,
+    ) -> Option<Destination> {
+        None
+    }
+
     /// Takes in nothing new from now on, but what handlers publish: the first step of shutting down.
     fn drain(&self);
 
@@ -104,6 +116,15 @@ pub enum Origin {
     /// A handler: waiting for a local queue could be waiting for itself, so it never does; and what it publishes
     /// belongs to the work that is drained.
     Handler,
+}
+
+/// A subscriber of a service, which reads events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceSubscriber<'a> {
+    /// The service: the consumer group.
+    pub service: &'a str,
+    /// The id of the subscriber.
+    pub subscriber: &'a str,
 }
 
 /// What a subscription asks of its backend.

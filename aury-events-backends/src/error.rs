@@ -149,6 +149,22 @@ impl BackendError {
     pub fn is_not_connected(&self) -> bool {
         matches!(*self.0, Kind::NotConnected { .. })
     }
+
+    /// The kind of the error in one word, for labels: `closed`, `encode`, `not_subscribed`, `refused`, `too_large`,
+    /// `unroutable`, `not_connected`, `timed_out` or `other`.
+    pub fn kind(&self) -> &'static str {
+        match &*self.0 {
+            Kind::Closed => "closed",
+            Kind::Encode(_) => "encode",
+            Kind::NotSubscribed { .. } => "not_subscribed",
+            Kind::NotTaken { why: NotTaken::Refused, .. } => "refused",
+            Kind::NotTaken { why: NotTaken::TooLarge, .. } => "too_large",
+            Kind::NotTaken { why: NotTaken::Unroutable, .. } => "unroutable",
+            Kind::NotConnected { .. } => "not_connected",
+            Kind::TimedOut { .. } => "timed_out",
+            Kind::Other { .. } => "other",
+        }
+    }
 }
 
 impl fmt::Display for BackendError {

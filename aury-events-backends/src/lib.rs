@@ -23,6 +23,7 @@ pub mod config;
 pub mod conformance;
 pub mod dead_letters;
 pub mod delivery;
+mod destination;
 pub mod envelope;
 pub mod error;
 pub mod idempotency;
@@ -41,12 +42,13 @@ mod strict;
 #[doc(inline)]
 pub use crate::{
     backend::{
-        Backend, Capabilities, Health, Origin, Outgoing, ReadyPublisher, SubscriptionHealth,
-        SubscriptionSpec,
+        Backend, Capabilities, Health, Origin, Outgoing, ReadyPublisher, ServiceSubscriber,
+        SubscriptionHealth, SubscriptionSpec,
     },
     config::BackendConfig,
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
+    destination::{Destination, Server},
     envelope::{Envelope, EventId, EventName, Metadata, Payload, Topic},
     error::BackendError,
     idempotency::IdempotencyStore,

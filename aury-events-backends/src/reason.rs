@@ -26,6 +26,20 @@ pub enum DeadLetterReason {
     },
 }
 
+impl DeadLetterReason {
+    /// The kind of the reason in one word, for labels: `failed`, `panicked`, `timed_out`, `undecodable` or
+    /// `interrupted`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "failed",
+            Self::Panicked(_) => "panicked",
+            Self::TimedOut(_) => "timed_out",
+            Self::Undecodable(_) => "undecodable",
+            Self::Interrupted { .. } => "interrupted",
+        }
+    }
+}
+
 impl fmt::Display for DeadLetterReason {
     /// The reason with its chain of causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, ServiceSubscriber, SubscriptionSpec},
     dead_letters::DeadLetterReader,
     delivery::Consumer,
-    envelope::Payload,
+    destination::Destination,
+    envelope::{EventName, Payload},
     error::BackendError,
     in_flight::InFlight,
     maybe_ready::{BoxFuture, MaybeReady},
@@ -90,6 +91,14 @@ impl Backend for Strict {
 
     fn in_flight(&self) -> &InFlight {
         self.backend.in_flight()
+    }
+
+    fn destination(
+        &self,
+        event: &EventName,
+        reader: Option<ServiceSubscriber<'_>>,
+    ) -> Option<Destination> {
+        self.backend.destination(event, reader)
     }
 
     fn drain(&self) {

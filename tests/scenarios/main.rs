@@ -26,7 +26,10 @@ mod process;
 mod publishing;
 mod raw;
 mod receipts;
+#[path = "../spans/mod.rs"]
+mod seen_spans;
 mod shutdown;
+mod spans;
 #[path = "../spawned/mod.rs"]
 mod spawned;
 mod spawning;

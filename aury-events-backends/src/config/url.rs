@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, str::FromStr};
 
+use crate::destination::Server;
+
 /// Where a broker is, as in `redis://user:password@host:6379/0` (RFC 3986).
 ///
 /// `Display` and `Debug` mask the password and every parameter (`redis://user:***@host:6379/0?db=***`); only
@@ -92,6 +94,25 @@ impl BusUrl {
             scheme_len: self.scheme_len,
         };
         hosts.split(',').map(alone).collect()
+    }
+
+    /// Where the broker is, if the URL names one host or a socket: what traces may show.
+    pub fn server(&self) -> Option<Server> {
+        let Parts { authority, path, .. } = self.parts();
+        let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+        if hosts.is_empty() {
+            return Some(Server::new(path, None));
+        }
+        if hosts.contains(',') {
+            return None;
+        }
+        let end = hosts.rfind(']').map_or(0, |bracket| bracket + 1);
+        let (host, port) = match hosts[end..].find(':') {
+            Some(colon) => (&hosts[..end + colon], hosts[end + colon + 1..].parse().ok()),
+            None => (hosts, None),
+        };
+        let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host);
+        Some(Server::new(host, port))
     }
 
     pub(super) fn parts(&self) -> Parts<'_> {
@@ -217,6 +238,21 @@ mod tests {
                 "amqp://u:p,w@c/v?heartbeat=3"
             ]
         );
+    }
+
+    #[test]
+    fn a_single_server_is_told_without_the_password() {
+        for (url, server) in [
+            ("redis://u:p@cache:6380/0", Some(("cache", Some(6380)))),
+            ("amqps://broker/v", Some(("broker", None))),
+            ("amqp://u:p@[::1]:5673", Some(("::1", Some(5673)))),
+            ("amqp://[fe80::1%eth0]", Some(("fe80::1%eth0", None))),
+            ("unix:///run/redis.sock?pass=p", Some(("/run/redis.sock", None))),
+            ("amqp://u:p@a:1,b:2", None),
+        ] {
+            let expected = server.map(|(address, port)| Server::new(address, port));
+            assert_eq!(BusUrl::parse(url).unwrap().server(), expected, "{url}");
+        }
     }
 
     #[test]

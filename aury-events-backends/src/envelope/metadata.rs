@@ -46,10 +46,12 @@ struct Rare {
 /// What an event hands on to those that are published while it is handled.
 #[derive(Clone, Debug)]
 pub struct Cause {
-    id: EventId,
-    correlation_id: EventId,
+    /// Nil when `rare` has it.
+    id: Uuid,
+    correlation_id: Uuid,
     trace: TraceContext,
     hops: u16,
+    rare: Option<Arc<Rare>>,
 }
 
 impl Cause {
@@ -125,23 +127,31 @@ impl Metadata {
     }
 
     fn set_cause(&mut self, cause: &Cause) {
-        self.correlation_id = cause.correlation_id.as_uuid().unwrap_or_default();
-        self.causation_id = cause.id.as_uuid().unwrap_or_default();
-        let (correlation_id, id) = (cause.correlation_id.as_foreign(), cause.id.as_foreign());
-        if correlation_id.is_some() || id.is_some() {
+        self.correlation_id = cause.correlation_id;
+        self.causation_id = cause.id;
+        if let Some(of_cause) = &cause.rare {
+            self.set_rare_cause(of_cause);
+        }
+    }
+
+    #[cold]
+    fn set_rare_cause(&mut self, cause: &Rare) {
+        if cause.id.is_some() || cause.correlation_id.is_some() || cause.tracestate.is_some() {
             let rare = self.rare_mut();
-            rare.correlation_id = correlation_id.cloned();
-            rare.causation_id = id.cloned();
+            rare.correlation_id = cause.correlation_id.clone();
+            rare.causation_id = cause.id.clone();
+            rare.tracestate = cause.tracestate.clone();
         }
     }
 
     /// What this event hands on to those that it causes.
     pub fn as_cause(&self) -> Cause {
         Cause {
-            id: self.id(),
-            correlation_id: self.correlation_id(),
+            id: self.id,
+            correlation_id: self.correlation_id,
             trace: self.trace,
             hops: self.hops,
+            rare: self.rare.clone(),
         }
     }
 
@@ -219,6 +229,16 @@ impl Metadata {
     #[must_use]
     pub fn with_tracestate(mut self, tracestate: impl Into<SharedStr>) -> Self {
         self.rare_mut().tracestate = Some(tracestate.into());
+        self
+    }
+
+    /// Sets the trace with its state, in place of all that was known of another.
+    #[must_use]
+    pub fn in_trace(mut self, trace: TraceContext, tracestate: Option<SharedStr>) -> Self {
+        self.trace = trace;
+        if tracestate.is_some() || self.tracestate().is_some() {
+            self.rare_mut().tracestate = tracestate;
+        }
         self
     }
 
@@ -364,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_chain_keeps_trace_and_correlation_and_counts_its_hops() {
-        let ours = metadata("a", None);
+        let ours = metadata("a", None).with_tracestate("vendor=1");
         for first in [ours.clone(), ours.with_id("order/17".into())] {
             let second = metadata("b", Some(&first));
             let third = metadata("c", Some(&second));
@@ -374,6 +394,7 @@ mod tests {
             assert_eq!(third.correlation_id(), first.id());
             assert_eq!(third.causation_id(), Some(second.id()));
             assert_eq!(third.trace().trace_id(), first.trace().trace_id());
+            assert_eq!(third.tracestate(), Some("vendor=1"));
             assert_ne!(third.trace().span_id(), second.trace().span_id());
             assert_eq!((first.hops(), second.hops(), third.hops()), (0, 1, 2));
         }

@@ -55,11 +55,12 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
-    config::{BackendConfig, ExchangeType},
+    backend::{Backend, Capabilities, Health, Outgoing, ServiceSubscriber, SubscriptionSpec},
+    config::{BackendConfig, BusUrl, ExchangeType},
     dead_letters::DeadLetterReader,
     delivery::Consumer,
-    envelope::Topic,
+    destination::Destination,
+    envelope::{EventName, Topic},
     error::BackendError,
     in_flight::InFlight,
     kit::{Deadline, Stage, TaskName, Tasks, pulse, retry},
@@ -371,6 +372,28 @@ impl Backend for RabbitMqBackend {
     fn drain(&self) {
         self.stage.drain();
         self.subscriptions.advance(Intake::Cancelled);
+    }
+
+    fn destination(
+        &self,
+        event: &EventName,
+        reader: Option<ServiceSubscriber<'_>>,
+    ) -> Option<Destination> {
+        let names = &self.topology.names;
+        let mut name = format!("{}:{event}", names.exchange);
+        if let Some(ServiceSubscriber { service, subscriber }) = reader
+            && let Ok(queues) = names.queues(service, subscriber)
+        {
+            name.extend([":", queues.queue.as_str()]);
+        }
+        let url = self.config.url.as_ref();
+        let port = |url: &BusUrl| if url.scheme() == "amqps" { 5671 } else { 5672 };
+        let server = url.and_then(|url| Some(url.server()?.or_port(port(url))));
+        Some(
+            Destination::new(Arc::from("rabbitmq"), name)
+                .with_routing_key(event.as_str())
+                .with_server(server),
+        )
     }
 
     fn health(&self) -> Health {

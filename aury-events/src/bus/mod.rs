@@ -82,19 +82,32 @@ impl EventBus {
         let check = publish::check_hops::<<I::Item as IntoEvent>::Event>(self, cause.as_ref());
         check.map_err(|error| PublishAllError::new(Vec::new(), error))?;
         let mut ids = Vec::new();
+        let span = publish::span_of_many::<<I::Item as IntoEvent>::Event>(self);
         let mut outgoing = events.into_iter().map(|event| {
-            let outgoing = publish::outgoing(self, self.core(), event.into_event(), cause.as_ref());
+            let (event, cause) = (event.into_event(), cause.as_ref());
+            let outgoing = match &span {
+                None => publish::outgoing(self, self.core(), event, cause),
+                Some(span) => publish::outgoing_in(self, span, event, cause),
+            };
             ids.push(outgoing.envelope.metadata().id());
             outgoing
         });
-        let results = self.backend().publish_all(&mut outgoing).await;
-        match results.into_iter().enumerate().find_map(|(at, result)| Some((at, result.err()?))) {
-            None => Ok(ids),
-            Some((at, error)) => {
-                ids.truncate(at);
-                Err(PublishAllError::new(ids, PublishError::from_backend(error, self.name())))
-            }
+        let published = self.backend().publish_all(&mut outgoing);
+        let results = match &span {
+            None => published.await,
+            Some(span) => span.around(published).await,
+        };
+        let failed = results.into_iter().enumerate().find_map(|(at, it)| Some((at, it.err()?)));
+        if let Some(span) = &span {
+            span.count(ids.len());
         }
+        let Some((at, error)) = failed else { return Ok(ids) };
+        ids.truncate(at);
+        let error = PublishError::from_backend(error, self.name());
+        if let Some(span) = &span {
+            span.fail(error.kind());
+        }
+        Err(PublishAllError::new(ids, error))
     }
 
     /// Subscribes a closure to the events of one type, in this process, until

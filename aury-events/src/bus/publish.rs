@@ -17,7 +17,10 @@ use super::EventBus;
 use crate::{
     declared::{Event, name_of},
     error::{PublishError, UnknownBus},
-    runtime::{BusCore, Context, Current},
+    runtime::{
+        BusCore, Context, Current,
+        observe::{MessageSpan, is_listening},
+    },
 };
 
 /// An event about to be published, with what goes along: made by [`EventBus::publish`] and
@@ -82,6 +85,7 @@ impl AnyRare for Rare {
 /// What the backend has to wait for.
 struct Waiting {
     id: EventId,
+    span: Option<MessageSpan>,
     published: BoxFuture<'static, Result<(), BackendError>>,
 }
 
@@ -174,7 +178,7 @@ impl<E: Event> Publish<E> {
         }
         let mut metadata = metadata_of(bus, &*event, cause.as_ref());
         if let Some(trace) = trace {
-            metadata = metadata.with_trace(trace);
+            metadata = metadata.in_trace(trace, None);
         }
         if let Some(key) = key {
             metadata = metadata.with_key(key);
@@ -182,12 +186,23 @@ impl<E: Event> Publish<E> {
         for (name, value) in headers {
             metadata = metadata.with_header(name, value);
         }
+        let span = MessageSpan::publish(bus.core(), &mut metadata, trace.is_some());
         let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
         let origin = origin_of(cause.as_ref());
         let id = envelope.metadata().id();
-        match hand_over(bus.core(), Outgoing { envelope, origin, delay }) {
-            Ok(published) => Some(outcome(bus, id, published)),
-            Err(published) => self.wait(id, published),
+        let core = bus.core();
+        let hand_over = || hand_over(core, Outgoing { envelope, origin, delay });
+        let handed_over = match &span {
+            None => hand_over(),
+            Some(span) => span.enter(hand_over),
+        };
+        match (handed_over, span) {
+            (Ok(published), span) => Some(outcome(bus, id, span.as_ref(), published)),
+            (Err(published), None) => self.wait(id, None, published),
+            (Err(published), Some(span)) => {
+                let published = Box::pin(span.around(published));
+                self.wait(id, Some(span), published)
+            }
         }
     }
 
@@ -195,9 +210,10 @@ impl<E: Event> Publish<E> {
     fn wait(
         &mut self,
         id: EventId,
+        span: Option<MessageSpan>,
         published: BoxFuture<'static, Result<(), BackendError>>,
     ) -> Option<Result<EventId, PublishError>> {
-        self.rare_mut().waiting = Some(Waiting { id, published });
+        self.rare_mut().waiting = Some(Waiting { id, span, published });
         None
     }
 
@@ -208,7 +224,7 @@ impl<E: Event> Publish<E> {
             panic!("a completed future is not polled again");
         };
         let published = std::task::ready!(waiting.published.as_mut().poll(task));
-        let outcome = outcome(bus, waiting.id.clone(), published);
+        let outcome = outcome(bus, waiting.id.clone(), waiting.span.as_ref(), published);
         self.rare = None;
         Poll::Ready(outcome)
     }
@@ -224,7 +240,7 @@ impl<E: Event> Future for Publish<E> {
     fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let Some(event) = this.event.take() else { return this.poll_waiting(task) };
-        if this.rare.is_some() {
+        if this.rare.is_some() || is_listening() {
             return match this.start_with(event) {
                 Some(outcome) => Poll::Ready(outcome),
                 None => this.poll_waiting(task),
@@ -246,7 +262,7 @@ impl<E: Event> Future for Publish<E> {
             Ok(Ok(())) => Poll::Ready(Ok(id)),
             Ok(Err(error)) => Poll::Ready(Err(PublishError::from_backend(error, core.name()))),
             Err(published) => {
-                this.wait(id, published);
+                this.wait(id, None, published);
                 this.poll_waiting(task)
             }
         }
@@ -272,12 +288,17 @@ fn hand_over(
 fn outcome(
     bus: &EventBus,
     id: EventId,
+    span: Option<&MessageSpan>,
     published: Result<(), BackendError>,
 ) -> Result<EventId, PublishError> {
-    match published {
-        Ok(()) => Ok(id),
-        Err(error) => Err(PublishError::from_backend(error, bus.name())),
+    let error = match published {
+        Ok(()) => return Ok(id),
+        Err(error) => PublishError::from_backend(error, bus.name()),
+    };
+    if let Some(span) = span {
+        span.fail(error.kind());
     }
+    Err(error)
 }
 
 impl<E: Event> fmt::Debug for Publish<E> {
@@ -327,6 +348,27 @@ pub(super) fn outgoing<E: Event>(
         let (source, payload) = (bus.handle.source, Payload::Typed(E::into_payload(event)));
         Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
     };
+    Outgoing { envelope, origin: origin_of(cause), delay: None }
+}
+
+/// The span in which many events are published; `None` when nobody listens.
+pub(super) fn span_of_many<E: Event>(bus: &EventBus) -> Option<MessageSpan> {
+    if !is_listening() {
+        return None;
+    }
+    MessageSpan::publish_many(bus.core(), &name_of::<E>())
+}
+
+/// Puts one of many events into its envelope, and into the trace of the span that publishes them.
+pub(super) fn outgoing_in<E: Event>(
+    bus: &EventBus,
+    span: &MessageSpan,
+    event: Arc<E>,
+    cause: Option<&Cause>,
+) -> Outgoing {
+    let mut metadata = metadata_of(bus, &*event, cause);
+    span.put_in_trace(&mut metadata);
+    let envelope = Envelope::new(metadata, Payload::Typed(E::into_payload(event)));
     Outgoing { envelope, origin: origin_of(cause), delay: None }
 }
 

@@ -19,8 +19,25 @@ use super::{
 use crate::{
     declared::Options,
     error::BoxError,
-    runtime::{Breaker, Context, Middleware, Next, Sign, SubscriptionInfo},
+    runtime::{Breaker, Context, Middleware, Next, Sign, SubscriptionInfo, observe::MessageSpan},
 };
+
+/// Calls the handler of a subscription from within all that is around it, in a span if somebody listens.
+pub(super) async fn call(
+    around: Option<&Around<'_>>,
+    span: Option<&MessageSpan>,
+    handling: BoxFuture<'_, Result<(), Failed>>,
+) -> Result<(), Failed> {
+    let mut handling: BoxFuture<'_, _> = match around {
+        None => handling,
+        Some(around) => around.call(handling),
+    };
+    let handling = panic::catch_in(handling.as_mut());
+    match span {
+        None => handling.await,
+        Some(span) => span.around(handling).await,
+    }
+}
 
 /// What is around the handler of a subscription.
 pub(super) struct Around<'a> {

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     SHORT_WAIT, all_of,
-    around::Around,
+    around::{self, Around},
     attempt::{self, Failed},
     closing::Closing,
     handler::{Handler, Taken},
@@ -26,7 +26,10 @@ use super::{
 use crate::{
     declared::{Batch, Options},
     extract::FromEnvelope,
-    runtime::{Current, SubscriptionInfo},
+    runtime::{
+        Current, SubscriptionInfo,
+        observe::{MessageSpan, is_listening},
+    },
 };
 
 /// A batch at a time.
@@ -110,17 +113,18 @@ async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &Subs
                 break;
             };
             let lead = deliveries.remove(leading);
-            Current::begin(lead);
-            let handling = attempt::call(handler, inputs);
-            let handled = match &around {
-                None => panic::catch_in(pin!(handling)).await,
-                Some(around) => around.call(Box::pin(handling)).await,
-            };
-            deliveries.insert(leading, Current::end());
+            let span = observed(info, &lead, &deliveries);
+            let handling = Box::pin(attempt::call(handler, inputs));
+            let handling = around::call(around.as_ref(), span.as_ref(), handling);
+            let (lead, handled) = Current::during(lead, handling).await;
+            deliveries.insert(leading, lead);
             let Err(failed) = handled else {
                 settling.extend(deliveries.drain(..).map(|delivery| (delivery, Settlement::Ack)));
                 break;
             };
+            if let Some(span) = span {
+                span.fail(failed.reason.kind());
+            }
             match Closing::of(&failed, info.core()).await {
                 Closing::Failed => {}
                 Closing::Again => continue,
@@ -178,6 +182,19 @@ fn take<H: BatchHandler>(
 fn leading(deliveries: &[Delivery]) -> Option<usize> {
     let hops = |at: &usize| std::cmp::Reverse(deliveries[*at].metadata().hops());
     (0..deliveries.len()).min_by_key(hops)
+}
+
+/// The span of an attempt at a batch: of `leading` and the others. `None` when nobody listens.
+fn observed(
+    info: &SubscriptionInfo,
+    leading: &Delivery,
+    others: &[Delivery],
+) -> Option<MessageSpan> {
+    if !is_listening() {
+        return None;
+    }
+    let events: Vec<_> = [leading].into_iter().chain(others).map(Delivery::metadata).collect();
+    MessageSpan::process_batch(info, leading.metadata(), leading.attempt(), events.into_iter())
 }
 
 /// What comes after a call that failed.

@@ -7,7 +7,7 @@ use tokio::time;
 
 use super::{
     SHORT_WAIT, all_of,
-    around::Around,
+    around::{self, Around},
     attempt::{self, Failed},
     closing::Closing,
     handler::{Handler, Taken},
@@ -21,7 +21,10 @@ use super::{
 use crate::{
     declared::Options,
     extract::FromEnvelope,
-    runtime::{Current, SubscriptionInfo},
+    runtime::{
+        Current, SubscriptionInfo,
+        observe::{MessageSpan, is_listening},
+    },
 };
 
 /// How many deliveries a loop takes before it lets others have the thread: a queue that never runs empty would keep it
@@ -78,24 +81,26 @@ async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<Subsc
         let (mut taken, mut settling) = (0, Settling::new(info));
         while let Some(mut delivery) = source.next().await {
             let settlement = loop {
-                // Decoding and the condition are code of the application, and may panic as a handler may.
-                let input =
-                    panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery));
-                Current::begin(delivery);
-                let handled = match input {
-                    Ok(Some(input)) => match &around {
-                        None => panic::catch_in(pin!(attempt::call(handler, input))).await,
-                        Some(around) => around.call(Box::pin(attempt::call(handler, input))).await,
-                    },
-                    not_called => {
-                        if let Some(around) = &around {
-                            around.pass();
+                // Few have anything around them, and mostly nobody listens.
+                let handled = if around.is_none() && !is_listening() {
+                    // Decoding and the condition are code of the application, and may panic as a handler may.
+                    let input =
+                        panic::catch(|| attempt::input(|it| handler.accepts(it), &delivery));
+                    Current::begin(delivery);
+                    let handled = match input {
+                        Ok(Some(input)) => {
+                            panic::catch_in(pin!(attempt::call(handler, input))).await
                         }
-                        // Its condition turns the event down, or there was none to be asked for.
-                        not_called.map(drop)
-                    }
+                        not_called => not_called.map(drop),
+                    };
+                    delivery = Current::end();
+                    handled
+                } else {
+                    let attempt = attempt_within(handler, around.as_ref(), info, delivery);
+                    let (given_back, handled) = attempt.await;
+                    delivery = given_back;
+                    handled
                 };
-                delivery = Current::end();
                 let Err(failed) = handled else { break Settlement::Ack };
                 let failed = Box::pin(after_failure(failed, &mut delivery, &options, info));
                 if let Some(settlement) = failed.await {
@@ -113,6 +118,43 @@ async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<Subsc
         settling.done().await;
     };
     Current::scope(Arc::clone(info), dispatch).await;
+}
+
+/// An attempt within all that is around the handler, in a span if somebody listens.
+#[cold]
+fn attempt_within<'a, H: Single>(
+    handler: &'a H,
+    around: Option<&'a Around<'_>>,
+    info: &'a SubscriptionInfo,
+    delivery: Delivery,
+) -> BoxFuture<'a, (Delivery, Result<(), Failed>)> {
+    Box::pin(async move {
+        let span = MessageSpan::process(info, delivery.metadata(), delivery.attempt());
+        let input = panic::catch(|| {
+            let input = || attempt::input(|input| handler.accepts(input), &delivery);
+            span.as_ref().map_or_else(input, |span| span.enter(input))
+        });
+        let handling = async {
+            match input {
+                Ok(Some(input)) => {
+                    let handling = Box::pin(attempt::call(handler, input));
+                    around::call(around, span.as_ref(), handling).await
+                }
+                not_called => {
+                    if let Some(around) = around {
+                        around.pass();
+                    }
+                    // Its condition turns the event down, or there was none to be asked for.
+                    not_called.map(drop)
+                }
+            }
+        };
+        let (delivery, handled) = Current::during(delivery, handling).await;
+        if let (Some(span), Err(failed)) = (&span, &handled) {
+            span.fail(failed.reason.kind());
+        }
+        (delivery, handled)
+    })
 }
 
 /// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,

@@ -108,6 +108,18 @@ impl PublishError {
         self.is_of_backend(BackendError::is_not_connected)
     }
 
+    /// The kind of the error in one word, for labels: that of the backend's error, or `closed`, `unknown_bus`,
+    /// `event_loop` or `no_delay`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::UnknownBus(_) => "unknown_bus",
+            Self::EventLoop { .. } => "event_loop",
+            Self::NoDelay { .. } => "no_delay",
+            Self::Backend(failure) => failure.error().kind(),
+        }
+    }
+
     /// Whether the loop guard stopped a chain of events.
     pub fn is_event_loop(&self) -> bool {
         matches!(self, Self::EventLoop { .. })

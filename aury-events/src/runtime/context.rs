@@ -8,6 +8,7 @@ use aury_events_backends::{
 };
 
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use super::{Current, Handle, SubscriptionInfo};
 
@@ -119,7 +120,7 @@ impl Context {
     ///
     /// It does not settle the event, and a shutdown does not wait for it: see [`spawn`](Self::spawn).
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        Current::adopt(self.clone(), future)
+        Current::adopt(self.clone(), future.instrument(Span::current()))
     }
 
     /// Spawns a task as part of the handling of this event: see [`scope`](Self::scope).

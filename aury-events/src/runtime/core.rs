@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) service: Arc<str>,
     pub(crate) source: &'static str,
     pub(crate) max_hops: u16,
+    /// Whether the span of a handler is a child of the one that published the event.
+    pub(crate) continue_traces: bool,
     pub(crate) states: States,
     /// The outermost first.
     pub(crate) middleware: Vec<Arc<dyn Middleware>>,

@@ -63,6 +63,25 @@ impl Current {
         });
     }
 
+    /// Runs a future as the handling of that delivery, which the loop gets back.
+    ///
+    /// The same as [`begin`](Self::begin) and [`end`](Self::end), in closures of its own: those are inlined in the loop
+    /// because they are used there alone.
+    pub(crate) async fn during<T>(
+        delivery: Delivery,
+        handling: impl Future<Output = T>,
+    ) -> (Delivery, T) {
+        CURRENT.with(|current| current.put(delivery));
+        let handled = handling.await;
+        let delivery = CURRENT.with(|current| current.delivery.take());
+        (delivery.expect("only the loop takes what it has put here"), handled)
+    }
+
+    fn put(&self, delivery: Delivery) {
+        self.is_taken.set(false);
+        *self.delivery.borrow_mut() = Some(delivery);
+    }
+
     /// Hands the delivery to the handler, and puts in its place what `stand_in` makes of its envelope and its attempt.
     /// `None` when that has been done.
     pub(crate) fn take(

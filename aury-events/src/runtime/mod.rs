@@ -8,6 +8,7 @@ mod core;
 mod current;
 mod ending;
 mod middleware;
+pub(crate) mod observe;
 mod states;
 mod subscription;
 

@@ -53,9 +53,11 @@ use super::{
     probe::Use,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, ServiceSubscriber, SubscriptionSpec},
     dead_letters::DeadLetterReader,
     delivery::Consumer,
+    destination::{Destination, Server},
+    envelope::EventName,
     error::BackendError,
     in_flight::{InFlight, Tally},
     kit::{Deadline, Stage, TaskName, Tasks},
@@ -84,6 +86,8 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
 pub struct PubSubBackend {
     /// What channels begin with.
     prefix: String,
+    /// As traces show it.
+    server: Option<Server>,
     codec: Codec,
     bound: Bound,
     connect_timeout: Duration,
@@ -139,6 +143,7 @@ impl PubSubBackend {
         })?;
         Ok(Self {
             prefix: scope.channels,
+            server: settings::server(config.url.as_ref()),
             codec,
             bound: Bound { events: config.queue_capacity, bytes: config.queue_bytes },
             connect_timeout: config.connect_timeout,
@@ -285,6 +290,14 @@ impl Backend for PubSubBackend {
     fn drain(&self) {
         self.stage.drain();
         self.subscriptions.drain();
+    }
+
+    fn destination(
+        &self,
+        event: &EventName,
+        _reader: Option<ServiceSubscriber<'_>>,
+    ) -> Option<Destination> {
+        Some(settings::destination(channel(&self.prefix, event), self.server.clone()))
     }
 
     fn health(&self) -> Health {

@@ -95,10 +95,12 @@ use super::{
     probe::Use,
 };
 use crate::{
-    backend::{Backend, Capabilities, Health, Outgoing, SubscriptionSpec},
+    backend::{Backend, Capabilities, Health, Outgoing, ServiceSubscriber, SubscriptionSpec},
     config::BackendConfig,
     dead_letters::DeadLetterReader,
     delivery::Consumer,
+    destination::Destination,
+    envelope::EventName,
     error::BackendError,
     in_flight::InFlight,
     kit::{Stage, TaskName, Tasks, read, subscriber_name, write},
@@ -388,6 +390,15 @@ impl Backend for StreamsBackend {
         for subscription in self.all_subscriptions() {
             subscription.inbox.advance(Intake::Draining);
         }
+    }
+
+    fn destination(
+        &self,
+        event: &EventName,
+        _reader: Option<ServiceSubscriber<'_>>,
+    ) -> Option<Destination> {
+        let server = settings::server(self.config.url.as_ref());
+        Some(settings::destination(self.shared.keys.stream(event.as_str()), server))
     }
 
     fn health(&self) -> Health {

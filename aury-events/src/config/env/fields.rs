@@ -7,6 +7,7 @@ use crate::config::{
     bus::{BACKEND, URL},
     declared, values,
 };
+use aury_events_backends::config::read;
 
 /// A field of the environment: what follows `EVENT_` and the instance.
 pub(super) struct Field {
@@ -29,11 +30,12 @@ pub(super) static FIELDS: Lazy<Vec<Field>> = Lazy::new(|| {
     of_bus.chain(of_manager()).collect()
 });
 
-fn of_manager() -> [Field; 4] {
+fn of_manager() -> [Field; 5] {
     [
         manager("SERVICE", |all, text| set(&mut all.service, values::service(text))),
         manager("SOURCE", |all, text| set(&mut all.source, values::source(text))),
         manager("MAX_HOPS", |all, text| set(&mut all.max_hops, values::max_hops(text))),
+        manager("CONTINUE_TRACES", |all, text| set(&mut all.continue_traces, read::flag(text))),
         manager("SUBSCRIBERS", |all, text| set(&mut all.subscribers, values::subscribers(text))),
     ]
 }

@@ -34,6 +34,7 @@ pub(crate) struct Environment {
     pub(crate) service: Option<String>,
     pub(crate) source: Option<String>,
     pub(crate) max_hops: Option<u16>,
+    pub(crate) continue_traces: Option<bool>,
     /// For [`SubscriberFilter::parse`](super::SubscriberFilter::parse).
     pub(crate) subscribers: Option<String>,
     /// What start-up has to refuse.
