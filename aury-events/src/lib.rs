@@ -57,6 +57,12 @@ pub mod prelude {
     };
 }
 
+/// The chapters of the guide.
+pub mod guide {
+    #[doc = include_str!("docs/observability.md")]
+    pub mod observability {}
+}
+
 /// The interface of a backend, for those who write one.
 #[doc(inline)]
 pub use aury_events_backends as backends;

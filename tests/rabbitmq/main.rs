@@ -27,7 +27,13 @@ mod retries;
 mod rights;
 #[path = "../policies/mod.rs"]
 mod rows;
+#[path = "../spans/mod.rs"]
+mod seen_spans;
 mod settlements;
+#[cfg(feature = "opentelemetry")]
+#[path = "../spans/processes.rs"]
+mod span_processes;
+mod spans;
 mod startup;
 mod support;
 mod throughput;

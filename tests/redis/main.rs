@@ -20,9 +20,15 @@ mod pulse;
 #[path = "../policies/mod.rs"]
 mod rows;
 mod scopes;
+#[path = "../spans/mod.rs"]
+mod seen_spans;
 mod sentinel;
 mod server;
 mod settlements;
+#[cfg(feature = "opentelemetry")]
+#[path = "../spans/processes.rs"]
+mod span_processes;
+mod spans;
 mod streams;
 mod support;
 mod throughput;

@@ -8,10 +8,10 @@ use std::{
 
 use aury_events::{BoxError, EventId, prelude::*};
 use serde::{Deserialize, Serialize};
-use tracing::{Dispatch, dispatcher::set_default, level_filters::LevelFilter};
+use tracing::{Dispatch, level_filters::LevelFilter};
 
 use crate::{
-    seen_spans::{Spans, breaches},
+    seen_spans::{Spans, breaches, listen},
     support::{in_time, manager_of},
 };
 
@@ -71,7 +71,7 @@ async fn every_line_of_a_handler_tells_event_subscriber_attempt_and_trace() {
     let log = lines.clone();
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-    let _listening = set_default(&Dispatch::new(subscriber));
+    let _listening = listen(&Dispatch::new(subscriber));
     let (builder, _) = manager_of(module_path!());
     let bus = builder.start().await.unwrap().default_bus();
     let failing = bus.publish(OrderCreated { fails: true }).await.unwrap();
@@ -106,7 +106,7 @@ async fn every_line_of_a_handler_tells_event_subscriber_attempt_and_trace() {
 #[tokio::test]
 async fn spans_are_those_of_the_conventions() {
     let spans = Spans::default();
-    let _listening = set_default(&spans.subscriber(LevelFilter::TRACE));
+    let _listening = listen(&spans.subscriber(LevelFilter::TRACE));
     let (builder, _) = manager_of(module_path!());
     let manager = builder.start().await.unwrap();
     let bus = manager.default_bus();
@@ -147,7 +147,7 @@ async fn spans_are_those_of_the_conventions() {
 #[tokio::test]
 async fn no_span_is_made_that_a_filter_would_drop() {
     let spans = Spans::default();
-    let _listening = set_default(&spans.subscriber(LevelFilter::WARN));
+    let _listening = listen(&spans.subscriber(LevelFilter::WARN));
     let (builder, _) = manager_of(module_path!());
     let bus = builder.start().await.unwrap().default_bus();
     bus.publish(MailSent).await.unwrap();

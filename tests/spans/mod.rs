@@ -9,8 +9,10 @@ use std::{
 
 use tracing::{
     Dispatch, Subscriber,
+    dispatcher::{DefaultGuard, set_default},
     field::{Field, Visit},
     span,
+    subscriber::NoSubscriber,
 };
 use tracing_subscriber::{
     Layer,
@@ -18,6 +20,17 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
+
+/// This thread's subscriber of `tracing`, as long as it exists.
+pub(crate) struct Listening {
+    _this_thread: DefaultGuard,
+    /// With one dispatcher alone, a place in the code that another thread comes by first stays silent for all.
+    _second: Dispatch,
+}
+
+pub(crate) fn listen(dispatch: &Dispatch) -> Listening {
+    Listening { _second: Dispatch::new(NoSubscriber::new()), _this_thread: set_default(dispatch) }
+}
 
 /// The spans that were made, in their order.
 #[derive(Clone, Default)]

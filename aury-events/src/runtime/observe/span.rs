@@ -71,20 +71,26 @@ impl MessageSpan {
             { ROUTING_KEY } = field::Empty,
         );
         let span = Self::unless_disabled(span);
+        if let Some(span) = &span {
+            span.on(bus, "publish", event.name(), None);
+            span.of_message(event);
+        }
+        // The last step, since OpenTelemetry starts the span by it.
         #[cfg(feature = "opentelemetry")]
         otel::publish(span.as_ref().map(|it| &it.0), event, is_trace_given);
         #[cfg(not(feature = "opentelemetry"))]
         let _ = is_trace_given;
-        let span = span?.on(bus, "publish", event.name(), None);
-        span.record("trace_id", event.trace().trace_id());
-        Some(span.of_message(event))
+        span.as_ref()?.record("trace_id", event.trace().trace_id());
+        span
     }
 
     /// `publish`: several events of one type are handed to the backend at once. `None` when nobody listens.
     #[cold]
     pub(crate) fn publish_many(bus: &BusCore, event: &EventName) -> Option<Self> {
         let span = message_span!(Level::INFO, "publish", "send", "producer", event = %event, { ROUTING_KEY } = field::Empty,);
-        Some(Self::unless_disabled(span)?.on(bus, "publish", event, None))
+        let span = Self::unless_disabled(span)?;
+        span.on(bus, "publish", event, None);
+        Some(span)
     }
 
     /// Puts one event of a batch into the trace of the span that publishes them, where OpenTelemetry listens.
@@ -115,7 +121,9 @@ impl MessageSpan {
         );
         let span = Self::unless_disabled(span)?;
         span.follow(event, subscription.core().continue_traces);
-        Some(span.read_by(subscription, "process", event.name()).of_message(event))
+        span.read_by(subscription, "process", event.name());
+        span.of_message(event);
+        Some(span)
     }
 
     /// `process`: a subscriber handles a batch of events, `leading` the one in whose context it does.
@@ -140,7 +148,8 @@ impl MessageSpan {
         let count = events.len();
         events.for_each(|event| span.follow(event, false));
         span.count(count);
-        Some(span.read_by(subscription, "process", leading.name()))
+        span.read_by(subscription, "process", leading.name());
+        Some(span)
     }
 
     /// `settle`: the broker is told what became of an event.
@@ -155,8 +164,10 @@ impl MessageSpan {
             { CONSUMER_GROUP_NAME } = field::Empty,
             { SUBSCRIPTION_NAME } = field::Empty,
         );
-        let span = Self::unless_disabled(span)?.read_by(subscription, "settle", event.name());
-        Some(span.of_message(event))
+        let span = Self::unless_disabled(span)?;
+        span.read_by(subscription, "settle", event.name());
+        span.of_message(event);
+        Some(span)
     }
 
     /// Follows the span that published the event, where OpenTelemetry listens.
@@ -177,12 +188,12 @@ impl MessageSpan {
 
     /// Notes where the event goes or comes from.
     fn on(
-        self,
+        &self,
         bus: &BusCore,
         operation: &str,
         event: &EventName,
         reader: Option<ServiceSubscriber<'_>>,
-    ) -> Self {
+    ) {
         let destination = bus.backend().destination(event, reader);
         let destination =
             destination.unwrap_or_else(|| Destination::new(bus.backend_name(), event.as_str()));
@@ -198,22 +209,20 @@ impl MessageSpan {
                 self.0.record(SERVER_PORT, port);
             }
         }
-        self
     }
 
-    fn read_by(self, subscription: &SubscriptionInfo, operation: &str, event: &EventName) -> Self {
+    fn read_by(&self, subscription: &SubscriptionInfo, operation: &str, event: &EventName) {
         let service = &*subscription.core().service;
         let subscriber = subscription.id();
         self.record(CONSUMER_GROUP_NAME, service);
         self.record(SUBSCRIPTION_NAME, subscriber);
         let reader = ServiceSubscriber { service, subscriber };
-        self.on(subscription.bus(), operation, event, Some(reader))
+        self.on(subscription.bus(), operation, event, Some(reader));
     }
 
-    fn of_message(self, event: &Metadata) -> Self {
+    fn of_message(&self, event: &Metadata) {
         self.record(MESSAGE_ID, event.id());
         self.record(CONVERSATION_ID, event.correlation_id());
-        self
     }
 
     /// Notes of how many events it is.
