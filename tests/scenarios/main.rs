@@ -20,6 +20,9 @@ mod load;
 mod metadata;
 mod middleware;
 mod oracle;
+#[path = "../panicking/mod.rs"]
+mod panicking;
+mod panics;
 mod parameters;
 mod policies;
 mod process;

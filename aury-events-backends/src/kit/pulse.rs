@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{task::AbortHandle, time::interval};
 
-use super::background;
+use super::{background, catch};
 
 /// How often the application's runtime shows that it goes on, and how often that is looked at.
 const BEAT: Duration = Duration::from_millis(250);
@@ -55,10 +55,10 @@ pub fn pulse(
                 continue;
             }
             if !std::mem::replace(&mut is_said, true) {
-                watcher.stands_still(since);
+                say(|| watcher.stands_still(since));
             }
             if since >= limit && !std::mem::replace(&mut has_given_up, true) {
-                watcher.gives_up(since);
+                say(|| watcher.gives_up(since));
             }
         }
     });
@@ -71,6 +71,13 @@ pub fn pulse(
             beat.store(start.elapsed().as_millis() as u64, SeqCst);
         }
     })
+}
+
+/// Tells a watcher. A panic there, as of what writes the log, does not end the watch.
+fn say(tell: impl FnOnce()) {
+    if let Err(panic) = catch(tell) {
+        tracing::error!(panic, "could not say that the runtime stands still");
+    }
 }
 
 /// Ends the watch when it is dropped.

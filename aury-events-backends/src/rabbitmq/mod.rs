@@ -47,7 +47,7 @@ use self::{
     names::Names,
     publisher::{Manner, OnItsWay, Publisher},
     settings::{EXCHANGE_NAME, EXCHANGE_TYPE, MAX_BLOCKED, PREFETCH, QUEUE_TYPE},
-    subscription::Subscription,
+    subscription::{Running, Subscription},
     subscriptions::Subscriptions,
     suspects::Suspects,
     taking_in::TakingIn,
@@ -183,6 +183,7 @@ impl RabbitMqBackend {
         let beating = beating
             .map_err(|error| BackendError::other("watch the application's runtime", error))?;
         let name = TaskName::of_bus("watches the runtime", Arc::clone(&bus));
+        // There is nothing in it that panics; what it watches for runs elsewhere.
         lasting.spawn(name, Some(beating), |beating| match beating.take() {
             Some(beating) => Box::pin(beating),
             None => Box::pin(std::future::ready(())),
@@ -322,11 +323,12 @@ impl RabbitMqBackend {
         let live = retry(limit, || operation.clone(), establish).await?;
         let (bus, subscriber) = (Arc::clone(&self.bus), Arc::clone(&inbox.subscriber));
         let name = TaskName::of_subscriber("keeps a subscription alive", bus, subscriber);
-        // What panics while it serves is served again by itself.
-        self.subscribed.spawn(name, Some((subscription, live, moving)), |parts| {
-            match parts.take() {
-                Some((subscription, live, moving)) => Box::pin(subscription.run(live, moving)),
-                None => Box::pin(std::future::ready(())),
+        let mut has_run = false;
+        let running = Running::new(subscription, live, moving);
+        self.subscribed.spawn(name, running, move |running| {
+            match std::mem::replace(&mut has_run, true) {
+                false => Box::pin(running.run()),
+                true => Box::pin(running.run_again()),
             }
         })?;
         self.subscriptions.add(inbox);

@@ -4,9 +4,9 @@
 //! leaves both, never none. Moves are pipelined, and nobody waits for them: as many are under way as there are unsettled
 //! deliveries. What the broker refuses for good takes another way, so that it holds up nothing else.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep,
@@ -95,7 +95,7 @@ impl Mover {
 
 impl Moving {
     /// Makes moves until nobody can order any more, or until the bus is closed.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let mut under_way = FuturesUnordered::new();
         let inbox = Arc::clone(&self.inbox);
         let mut closed = pin!(inbox.intake_beyond(Intake::Abandoned));
@@ -113,36 +113,87 @@ impl Moving {
     }
 }
 
+/// What became of a message that was to be published elsewhere.
+enum Published {
+    Done,
+    /// The broker refuses it for good.
+    Refused(BackendError),
+    /// Its channel was lost, so that the broker delivers it again.
+    Lost(BackendError),
+    /// The bus has been closed.
+    Closed(BackendError),
+}
+
+/// Counts a delivery out when it is dropped: it goes back with its channel.
+struct Returning(Option<Arc<Session>>);
+
+impl Returning {
+    fn into_inner(mut self) -> Option<Arc<Session>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.inbox.returned();
+        }
+    }
+}
+
 impl Move {
     async fn carry_out(self) {
-        let mover = &self.session.mover;
+        // Until then, it counts as in flight; also when this is dropped before.
+        let returning = Returning(Some(Arc::clone(&self.session)));
+        // A panic over one message is no matter of the others.
+        let publishing = AssertUnwindSafe(self.publish()).catch_unwind().await;
+        let published = publishing.unwrap_or_else(|_| {
+            let error = BackendError::other("settle a delivery", "the task that settles panicked");
+            Published::Refused(error)
+        });
+        let Some(session) = returning.into_inner() else { return };
+        match published {
+            Published::Done => {
+                let key = session.acks.settle(self.tag);
+                match self.otherwise {
+                    Otherwise::HandOut(_) => session.inbox.suspected(key),
+                    Otherwise::Reject | Otherwise::WaitInPlace { .. } => session.inbox.settled(key),
+                }
+                self.answer(Ok(()));
+            }
+            Published::Refused(error) => self.take_another_way(&error),
+            Published::Lost(error) => {
+                let key = session.acks.give_back(self.tag);
+                session.inbox.move_failed(key);
+                self.answer(Err(error));
+            }
+            Published::Closed(error) => {
+                session.inbox.returned();
+                self.answer(Err(error));
+            }
+        }
+    }
+
+    /// Publishes the message where it is moved to, until that is done or makes no sense any more.
+    async fn publish(&self) -> Published {
         let (mut backoff, mut is_said) = (Backoff::new(), false);
         loop {
-            let Err(error) = mover.moves.publish(self.message.clone()).await else { break };
+            let published = self.session.mover.moves.publish(self.message.clone()).await;
+            let Err(error) = published else { return Published::Done };
             if error.is_closed() {
-                self.session.inbox.returned();
-                return self.answer(Err(error));
+                return Published::Closed(error);
             }
             if error.is_refused() || error.is_too_large() {
-                return self.take_another_way(&error);
+                return Published::Refused(error);
             }
             if self.session.acks.is_lost() && !self.session.inbox.is_own() {
-                // The broker delivers it again.
-                let key = self.session.acks.give_back(self.tag);
-                self.session.inbox.move_failed(key);
-                return self.answer(Err(error));
+                return Published::Lost(error);
             }
             if !std::mem::replace(&mut is_said, true) {
                 self.warn(&error, "could not settle a delivery; trying again");
             }
             sleep(backoff.next_wait()).await;
         }
-        let key = self.session.acks.settle(self.tag);
-        match self.otherwise {
-            Otherwise::HandOut(_) => self.session.inbox.suspected(key),
-            Otherwise::Reject | Otherwise::WaitInPlace { .. } => self.session.inbox.settled(key),
-        }
-        self.answer(Ok(()));
     }
 
     fn answer(self, outcome: Result<(), BackendError>) {

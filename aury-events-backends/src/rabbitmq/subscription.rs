@@ -51,6 +51,42 @@ pub(super) struct Subscription {
     pub(super) taking_in: TakingIn,
 }
 
+/// A subscription that runs: what stays when its task panics, and is made again.
+pub(super) struct Running {
+    subscription: Subscription,
+    /// `None` while it is to be made live again.
+    live: Option<Live>,
+    moving: Moving,
+    /// However it ends.
+    _completion: Completion,
+}
+
+impl Running {
+    pub(super) fn new(subscription: Subscription, live: Live, moving: Moving) -> Self {
+        let completion = Completion(Arc::clone(&subscription.inbox));
+        Self { subscription, live: Some(live), moving, _completion: completion }
+    }
+
+    /// Takes deliveries in until nobody wants more, by new channels when one is lost; and moves them elsewhere.
+    pub(super) async fn run(&mut self) {
+        let Self { subscription, live, moving, .. } = self;
+        let keeping = async {
+            subscription.keep_alive(live).await;
+            subscription.inbox.end();
+        };
+        tokio::join!(keeping, moving.run());
+    }
+
+    /// The same after a panic: what the channels have brought comes again by new ones.
+    pub(super) async fn run_again(&mut self) {
+        if let Some(live) = self.live.take() {
+            self.subscription.lose(&live, "its task panicked");
+            close(live).await;
+        }
+        self.run().await;
+    }
+}
+
 /// The channels by which deliveries come.
 pub(super) struct Live {
     main: Stream,
@@ -164,23 +200,26 @@ impl Subscription {
         DeclareError::Passing(BackendError::other(operation, error))
     }
 
-    /// Takes deliveries in until nobody wants more, by new channels when one is lost; and moves them elsewhere.
-    pub(super) async fn run(self, live: Live, moving: Moving) {
-        tokio::join!(self.keep_alive(live), moving.run());
-    }
-
-    async fn keep_alive(self, mut live: Live) {
-        // However it ends.
-        let _completion = Completion(Arc::clone(&self.inbox));
+    /// Keeps the channels alive until nobody wants more from them.
+    async fn keep_alive(&self, channels: &mut Option<Live>) {
         loop {
+            if channels.is_none() {
+                *channels = self.restore().await;
+                if channels.is_some() {
+                    self.say_live_again();
+                }
+            }
+            let Some(live) = channels else { return };
             let since = Instant::now();
             // What others send must not end a subscription, whatever it does to this code.
-            let serving = AssertUnwindSafe(self.serve(&mut live)).catch_unwind().await;
+            let serving = AssertUnwindSafe(self.serve(live)).catch_unwind().await;
             let end = serving.unwrap_or_else(|_| End::Lost("its task panicked".to_owned()));
             if let End::Lost(why) = &end {
-                self.lose(&live, why);
+                self.lose(live, why);
             }
-            close(live).await;
+            if let Some(live) = channels.take() {
+                close(live).await;
+            }
             if let End::Done = end {
                 return;
             }
@@ -188,17 +227,16 @@ impl Subscription {
             if since.elapsed() < Duration::from_secs(1) {
                 sleep(Backoff::new().next_wait()).await;
             }
-            live = match self.restore().await {
-                Some(live) => live,
-                None => return,
-            };
-            tracing::info!(
-                bus = &*self.mover.bus,
-                subscriber = &*self.inbox.subscriber,
-                queue = %self.mover.queues.queue,
-                "the subscription is live again"
-            );
         }
+    }
+
+    fn say_live_again(&self) {
+        tracing::info!(
+            bus = &*self.mover.bus,
+            subscriber = &*self.inbox.subscriber,
+            queue = %self.mover.queues.queue,
+            "the subscription is live again"
+        );
     }
 
     fn lose(&self, live: &Live, why: &str) {

@@ -344,7 +344,6 @@ pub(super) fn outgoing<E: Event>(
     let envelope = if core.is_remote() {
         Envelope::new(metadata_of(bus, &*event, cause), Payload::Typed(E::into_payload(event)))
     } else {
-        // The key stays in the event, where subscribers in this process see it.
         let (source, payload) = (bus.handle.source, Payload::Typed(E::into_payload(event)));
         Envelope::published(name_of::<E>(), E::VERSION, source, cause, payload)
     };
@@ -372,9 +371,13 @@ pub(super) fn outgoing_in<E: Event>(
     Outgoing { envelope, origin: origin_of(cause), delay: None }
 }
 
-/// The metadata of an event published now, with its key.
+/// The metadata of an event published now, with its key if it leaves the process.
 fn metadata_of<E: Event>(bus: &EventBus, event: &E, cause: Option<&Cause>) -> Metadata {
     let metadata = Metadata::new(name_of::<E>(), E::VERSION, bus.handle.source, cause);
+    if !bus.core().is_remote() {
+        // It stays in the event, where subscribers in this process see it.
+        return metadata;
+    }
     match event.key() {
         Some(key) => metadata.with_key(&*key),
         None => metadata,

@@ -5,7 +5,10 @@ use std::time::Duration;
 use aury_events_backends::{DeadLetterReason, Delivery};
 use tokio::time;
 
-use super::handler::{Handler, HandlerError, HandlerResult};
+use super::{
+    handler::{Handler, HandlerError, HandlerResult},
+    panic,
+};
 use crate::extract::FromEnvelope;
 
 /// Why an attempt failed.
@@ -14,6 +17,19 @@ pub(super) struct Failed {
     pub(super) reason: DeadLetterReason,
     /// Trying again would not help, so says the subscriber.
     pub(super) is_final: bool,
+}
+
+impl Failed {
+    /// The same failure, with a reason that can be printed: the `Display` of an error is code of the application.
+    #[cold]
+    pub(super) fn printable(mut self) -> Self {
+        let printing = panic::catch(|| Ok(self.reason.to_string()));
+        if let Err(panicked) = printing {
+            let text = format!("the error cannot be printed: {}", panicked.reason);
+            self.reason = DeadLetterReason::Failed(text.into());
+        }
+        self
+    }
 }
 
 impl From<DeadLetterReason> for Failed {

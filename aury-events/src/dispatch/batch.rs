@@ -5,7 +5,9 @@
 
 use std::{error::Error, future::pending, pin::pin, sync::Arc, time::Duration};
 
-use aury_events_backends::{BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement};
+use aury_events_backends::{
+    BoxFuture, Consumer, DeadLetterReason, Delivery, Settlement, kit::supervise,
+};
 use tokio::{
     sync::{Mutex, watch},
     time,
@@ -49,8 +51,10 @@ impl<I: Send + 'static> Taken<I> for Vec<I> {
                 (Arc::clone(&handler), Arc::clone(&source), Arc::clone(&info));
             let draining = info.core().ending.draining();
             let gatherer = Gatherer { source, batch, draining };
-            Box::pin(Current::scope(Arc::clone(&info), async move {
-                serve(&*handler, gatherer, &info).await;
+            let parts = (handler, gatherer, Arc::clone(&info));
+            Box::pin(supervise(info.task_name(), parts, |(handler, gatherer, info)| {
+                let current = Arc::clone(info);
+                Box::pin(Current::scope(current, serve(&**handler, gatherer, info)))
             }))
         };
         all_of((0..H::OPTIONS.concurrency).map(serve).collect())
@@ -95,7 +99,7 @@ impl Gatherer {
     }
 }
 
-async fn serve<H: BatchHandler>(handler: &H, mut gatherer: Gatherer, info: &SubscriptionInfo) {
+async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &SubscriptionInfo) {
     let options = H::OPTIONS;
     let around = Around::of(info, &options);
     loop {
@@ -169,6 +173,7 @@ fn take<H: BatchHandler>(
             }
             Err(failed) => {
                 let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+                let failed = failed.printable();
                 report(&delivery, info, &failed.reason, &verdict);
                 settling.add(delivery, verdict.settlement(failed.reason));
             }
@@ -211,12 +216,13 @@ fn after_failure(
     options: &Options,
     info: &SubscriptionInfo,
 ) -> Next {
-    let judge = |delivery: &Delivery| {
-        let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
-        report(delivery, info, &failed.reason, &verdict);
-        verdict
-    };
+    let judge =
+        |delivery: &Delivery| retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
     let verdicts: Vec<_> = deliveries.iter().map(judge).collect();
+    let failed = failed.printable();
+    for (delivery, verdict) in deliveries.iter().zip(&verdicts) {
+        report(delivery, info, &failed.reason, verdict);
+    }
     let short = |verdict: &Verdict| match verdict {
         Verdict::Retry { after } if *after <= SHORT_WAIT => Some(*after),
         _ => None,

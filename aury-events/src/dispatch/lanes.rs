@@ -13,7 +13,10 @@ use std::{
 use aury_events_backends::{Consumer, Delivery, kit::lock};
 use tokio::sync::Semaphore;
 
-use super::source::{Alone, Source};
+use super::{
+    panic,
+    source::{Alone, Source},
+};
 use crate::extract::FromEnvelope;
 
 /// How many deliveries may be parked for each loop.
@@ -108,10 +111,11 @@ impl<I: FromEnvelope> Source for InLanes<I> {
     }
 }
 
-/// The key of an event: as its publisher set it, or as its type says. One that cannot be decoded has none.
+/// The key of an event: as its publisher set it, or as its type says. One that cannot be decoded has none, nor has one
+/// whose type panics over it.
 fn key_of<I: FromEnvelope>(delivery: &Delivery) -> Option<Arc<str>> {
     match delivery.metadata().key() {
         Some(key) => Some(key.into()),
-        None => I::key(delivery.envelope()),
+        None => panic::catch(|| Ok(I::key(delivery.envelope()))).ok()?,
     }
 }

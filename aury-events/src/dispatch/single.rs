@@ -2,7 +2,7 @@
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use aury_events_backends::{BoxFuture, Consumer, Delivery, Settlement};
+use aury_events_backends::{BoxFuture, Consumer, Delivery, Settlement, kit::supervise};
 use tokio::time;
 
 use super::{
@@ -43,7 +43,7 @@ impl<I: Send + 'static> Taken<I> for I {
         I: FromEnvelope,
     {
         if const { H::OPTIONS.concurrency == 1 } {
-            Box::pin(async move { serve(&handler, Alone(consumer), &info).await })
+            supervised(Arc::new(handler), Alone(consumer), info)
         } else if const { H::OPTIONS.ordered } {
             let lanes = Lanes::new(consumer, H::OPTIONS.concurrency);
             serve_at_once(handler, info, || InLanes::<H::Input>::new(&lanes))
@@ -66,15 +66,24 @@ fn serve_at_once<H: Single, S: Source + 'static>(
     source: impl Fn() -> S,
 ) -> BoxFuture<'static, ()> {
     let handler = Arc::new(handler);
-    let serve = |_| -> BoxFuture<'static, ()> {
-        let (handler, source, info) = (Arc::clone(&handler), source(), Arc::clone(&info));
-        Box::pin(async move { serve(&*handler, source, &info).await })
-    };
+    let serve = |_| supervised::<H>(Arc::clone(&handler), source(), Arc::clone(&info));
     all_of((0..H::OPTIONS.concurrency).map(serve).collect())
 }
 
+/// A loop that is run again when it panics outside of its handler, as when an event's `Drop` does.
+fn supervised<H: Single>(
+    handler: Arc<H>,
+    source: impl Source + 'static,
+    info: Arc<SubscriptionInfo>,
+) -> BoxFuture<'static, ()> {
+    let name = info.task_name();
+    Box::pin(supervise(name, (handler, source, info), |(handler, source, info)| {
+        Box::pin(serve(&**handler, source, info))
+    }))
+}
+
 /// Serves what a source gives, one delivery after the other.
-async fn serve<H: Single>(handler: &H, mut source: impl Source, info: &Arc<SubscriptionInfo>) {
+async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<SubscriptionInfo>) {
     let options = H::OPTIONS;
     let around = Around::of(info, &options);
     let dispatch = async {
@@ -179,6 +188,7 @@ async fn after_failure(
     } else {
         retry::judge(options.retry.as_ref(), delivery.attempt(), &failed)
     };
+    let failed = failed.printable();
     report(delivery, info, &failed.reason, &verdict);
     match verdict {
         // Where order is kept, what comes later has to wait too.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use aury_events_backends::Cancel;
+use aury_events_backends::{Cancel, kit::TaskName};
 
 use super::{BusCore, Claims, Core, Current, Handle, circuit_breaker::Breaker};
 
@@ -32,6 +32,11 @@ impl SubscriptionInfo {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// What its loops are called in the log.
+    pub(crate) fn task_name(&self) -> TaskName {
+        TaskName::of_subscriber("handles events", self.bus().name(), Arc::clone(&self.id))
     }
 
     /// The place of its bus among those of the core.
