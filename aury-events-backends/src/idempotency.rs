@@ -3,10 +3,10 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use crate::{envelope::Metadata, error::BackendError, maybe_ready::BoxFuture};
+use crate::{envelope::Metadata, error::BackendError, maybe_ready::BoxFuture, sync::lock};
 
 /// Remembers which events were handled with success.
 ///
@@ -93,7 +93,7 @@ impl MemoryIdempotency {
     }
 
     fn with<T>(&self, key: &IdempotencyKey, f: impl FnOnce(&mut Latest) -> T) -> T {
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut subscribers = lock(&self.subscribers);
         f(subscribers.entry(Arc::clone(&key.subscriber)).or_default())
     }
 }

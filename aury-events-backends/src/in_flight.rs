@@ -11,7 +11,7 @@ use std::{
     collections::HashSet,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{
             AtomicU64, AtomicUsize,
             Ordering::{Relaxed, Release, SeqCst},
@@ -21,7 +21,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::envelope::{EventId, Metadata};
+use crate::{
+    envelope::{EventId, Metadata},
+    sync::lock,
+};
 
 /// All that a bus's subscriptions hold and have not settled. Clones share the counts.
 #[derive(Clone, Debug, Default)]
@@ -174,16 +177,16 @@ impl Shared {
     }
 
     fn unowned_events(&self) -> MutexGuard<'_, HashSet<EventId>> {
-        self.unowned_events.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unowned_events)
     }
 
     fn group(&self) -> MutexGuard<'_, Vec<Weak<Self>>> {
-        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.group)
     }
 
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         // The counts are valid after every single step, so a panic elsewhere does not spoil them.
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tallies)
     }
 
     fn total(&self, counter: impl Fn(&Counts) -> &AtomicU64) -> u64 {

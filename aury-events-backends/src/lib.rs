@@ -38,6 +38,7 @@ mod reason;
 pub mod redis;
 pub mod registry;
 mod strict;
+mod sync;
 
 #[doc(inline)]
 pub use crate::{

@@ -18,6 +18,9 @@ mod interruptions;
 mod leaks;
 mod long_waits;
 mod lost_acks;
+#[path = "../panicking/mod.rs"]
+mod panicking;
+mod panics;
 mod poison;
 mod policies;
 mod questions;

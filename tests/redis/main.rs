@@ -14,6 +14,9 @@ mod foreign;
 mod full_memory;
 mod interruptions;
 mod names;
+#[path = "../panicking/mod.rs"]
+mod panicking;
+mod panics;
 mod policies;
 mod pubsub;
 mod pulse;

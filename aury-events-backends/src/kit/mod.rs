@@ -87,7 +87,6 @@ mod pulse;
 mod retry;
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod stage;
-mod sync;
 mod tasks;
 
 pub(crate) use self::delayed::{Alarm, Delayed, due_after};
@@ -106,8 +105,9 @@ pub use self::{
     log_throttle::LogThrottle,
     names::{SEPARATOR, subscriber_name},
     retry::{AttemptError, retry},
-    sync::{lock, read, write},
     tasks::{TaskName, Tasks, catch, supervise},
 };
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 pub(crate) use self::{delayed::IN_PLACE, stage::Stage};
+#[doc(inline)]
+pub use crate::sync::{lock, read, write};

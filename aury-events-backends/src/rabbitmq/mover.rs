@@ -124,19 +124,19 @@ enum Published {
     Closed(BackendError),
 }
 
-/// Counts a delivery out when it is dropped: it goes back with its channel.
-struct Returning(Option<Arc<Session>>);
+/// Gives a delivery back to the broker when it is dropped.
+struct Returning(Option<(Arc<Session>, u64)>);
 
 impl Returning {
-    fn into_inner(mut self) -> Option<Arc<Session>> {
-        self.0.take()
+    fn done(mut self) -> Arc<Session> {
+        self.0.take().expect("this is called once").0
     }
 }
 
 impl Drop for Returning {
     fn drop(&mut self) {
-        if let Some(session) = &self.0 {
-            session.inbox.returned();
+        if let Some((session, tag)) = &self.0 {
+            session.inbox.given_back(session.acks.give_back(*tag));
         }
     }
 }
@@ -144,14 +144,14 @@ impl Drop for Returning {
 impl Move {
     async fn carry_out(self) {
         // Until then, it counts as in flight; also when this is dropped before.
-        let returning = Returning(Some(Arc::clone(&self.session)));
+        let returning = Returning(Some((Arc::clone(&self.session), self.tag)));
         // A panic over one message is no matter of the others.
         let publishing = AssertUnwindSafe(self.publish()).catch_unwind().await;
         let published = publishing.unwrap_or_else(|_| {
             let error = BackendError::other("settle a delivery", "the task that settles panicked");
             Published::Refused(error)
         });
-        let Some(session) = returning.into_inner() else { return };
+        let session = returning.done();
         match published {
             Published::Done => {
                 let key = session.acks.settle(self.tag);

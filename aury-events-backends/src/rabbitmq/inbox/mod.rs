@@ -295,6 +295,15 @@ impl Inbox {
         self.tally.settle();
     }
 
+    /// Counts out a delivery whose move elsewhere was given up. It comes again, and is no suspect then.
+    pub(super) fn given_back(&self, key: Option<Key>) {
+        if let Some(key) = key {
+            // Its attempt goes along with the message.
+            self.state().outlived.returned(key, 1);
+        }
+        self.tally.settle();
+    }
+
     /// Counts out a delivery that went back to the broker before a handler was given it.
     pub(super) fn returned(&self) {
         self.tally.settle();

@@ -224,6 +224,8 @@ async fn store(
     storing: &Tally,
 ) {
     while let Some(order) = storable.recv().await {
+        // Also when this panics.
+        let _stored = Settled(storing);
         match order {
             ToStore::Undecodable(letter) => {
                 if let Err(error) = dead_letters.store_undecodable(&letter).await {
@@ -238,7 +240,15 @@ async fn store(
                 }
             }
         }
-        storing.settle();
+    }
+}
+
+/// Counts out what was to be stored, when it is dropped.
+struct Settled<'a>(&'a Tally);
+
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
     }
 }
 

@@ -260,8 +260,7 @@ impl StreamsBackend {
         let limits = Limits { prefetch: capacity, bytes: self.config.queue_bytes };
         let inbox = Inbox::new(spec.subscriber, limits, !spec.broadcast, self.in_flight.tally());
         let inbox = Arc::new(inbox);
-        let settler =
-            |group| Settler { shared: Arc::clone(shared), inbox: Arc::clone(&inbox), group };
+        let settler = |group| Settler::new(Arc::clone(shared), Arc::clone(&inbox), group);
         if spec.broadcast {
             let source = Source::Broadcast(Broadcast {
                 shared: Arc::clone(shared),

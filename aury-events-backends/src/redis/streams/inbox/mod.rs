@@ -22,7 +22,7 @@ use self::state::{Choice, Held, Phase, State, Waiting};
 pub(super) use self::{
     consumer::StreamConsumer,
     count::DeliveryCount,
-    orders::{Kept, Orders, PutAway, Tell},
+    orders::{InHand, Kept, Orders, PutAway, Tell},
     state::{Arrival, Place},
 };
 use crate::{
@@ -150,7 +150,7 @@ impl Inbox {
         });
         drop(state);
         match kind {
-            Some(kind) => self.to_put_away.add(PutAway { tag, kind, stored: None }),
+            Some(kind) => self.to_put_away.add(PutAway::new(tag, kind)),
             None => self.to_tell.add(Tell::Ack { tag }),
         }
         true
@@ -344,7 +344,7 @@ impl Inbox {
             return MaybeReady::ready(Err(error));
         }
         let (stored, storing) = oneshot::channel();
-        self.to_put_away.add(PutAway { tag, kind, stored: Some(stored) });
+        self.to_put_away.add(PutAway { stored: Some(stored), ..PutAway::new(tag, kind) });
         MaybeReady::pending(async { storing.await.map_err(|_| BackendError::closed()) })
     }
 

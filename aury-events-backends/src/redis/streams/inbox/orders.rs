@@ -1,6 +1,12 @@
 //! What the server is to be told of deliveries that handlers are done with.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    collections::VecDeque,
+    mem,
+    ops::{Deref, DerefMut},
+    sync::Mutex,
+    time::Duration,
+};
 
 use tokio::sync::{Notify, oneshot};
 
@@ -25,6 +31,14 @@ pub(crate) struct PutAway {
     pub(crate) kind: Kept,
     /// Told when it is stored, or when the server has refused that: then it is tried again, and the entry stays.
     pub(crate) stored: Option<oneshot::Sender<()>>,
+    /// How long it waited after the server had refused it last.
+    pub(crate) waited: Option<Duration>,
+}
+
+impl PutAway {
+    pub(crate) fn new(tag: u64, kind: Kept) -> Self {
+        Self { tag, kind, stored: None, waited: None }
+    }
 }
 
 /// As what an event is stored.
@@ -74,8 +88,8 @@ impl<T> Orders<T> {
     }
 
     /// All there are.
-    pub(crate) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *lock(&self.queue))
+    pub(crate) fn take(&self) -> InHand<'_, T> {
+        InHand { from: self, orders: mem::take(&mut *lock(&self.queue)).into() }
     }
 
     /// Wakes who waits, to look whether there will be any more.
@@ -86,5 +100,39 @@ impl<T> Orders<T> {
     /// Waits until there may be some. Cancel safe; for one task.
     pub(crate) async fn added(&self) {
         self.added.notified().await;
+    }
+}
+
+/// Orders that are being carried out. What is left of them when this is dropped, as by a panic, is to be carried out again.
+#[derive(Debug)]
+pub(crate) struct InHand<'a, T> {
+    from: &'a Orders<T>,
+    orders: VecDeque<T>,
+}
+
+impl<T> Deref for InHand<'_, T> {
+    type Target = VecDeque<T>;
+
+    fn deref(&self) -> &VecDeque<T> {
+        &self.orders
+    }
+}
+
+impl<T> DerefMut for InHand<'_, T> {
+    fn deref_mut(&mut self) -> &mut VecDeque<T> {
+        &mut self.orders
+    }
+}
+
+impl<T> Drop for InHand<'_, T> {
+    fn drop(&mut self) {
+        if self.orders.is_empty() {
+            return;
+        }
+        let mut queue = lock(&self.from.queue);
+        let later = mem::take(&mut *queue);
+        *queue = mem::take(&mut self.orders).into_iter().chain(later).collect();
+        drop(queue);
+        self.from.wake();
     }
 }

@@ -84,7 +84,7 @@ impl Inbox {
             SystemTime::now(),
         );
         let kind = Kept::DeadLetter(Box::new(letter));
-        self.to_put_away.add(PutAway { tag: waiting.tag, kind, stored: None });
+        self.to_put_away.add(PutAway::new(waiting.tag, kind));
     }
 
     /// Another process has it now.
