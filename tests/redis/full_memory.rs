@@ -9,15 +9,15 @@ use crate::{
         Server, close, eventually, large_event, letters, next_within, subscribed, to_order,
         to_pattern,
     },
-    brokers::{RedisOptions, RedisServer},
+    brokers::{RedisOptions, RedisRelease, RedisServer},
 };
 
 const EVENT: usize = 20_000;
 
 /// A server with little memory, which evicts nothing.
-fn server() -> Server {
+fn server(release: RedisRelease) -> Server {
     let options = ["--maxmemory", "8mb", "--maxmemory-policy", "noeviction"];
-    Server(RedisServer::start_with(RedisOptions::default().arguments(options)))
+    Server(RedisServer::start_with(RedisOptions::default().release(release).arguments(options)))
 }
 
 /// Publishes until the server takes no more; gives how many it took, and what it said.
@@ -40,7 +40,12 @@ async fn has_room(backend: &Arc<StreamsBackend>) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn a_worker_that_is_restarted_while_the_server_is_full_makes_room_again() {
-    let server = server();
+    for release in RedisRelease::ALL {
+        restarted_on(&server(release)).await;
+    }
+}
+
+async fn restarted_on(server: &Server) {
     let publisher = server.backend().await;
     let worker = server.backend().await;
     drop(subscribed(&worker, to_order()).await);
@@ -80,7 +85,12 @@ async fn a_worker_that_is_restarted_while_the_server_is_full_makes_room_again() 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
 async fn what_a_dead_process_held_is_taken_over_though_the_server_is_full() {
-    let server = server();
+    for release in RedisRelease::ALL {
+        taken_over_on(&server(release)).await;
+    }
+}
+
+async fn taken_over_on(server: &Server) {
     let (publisher, dying) = (server.backend().await, server.backend().await);
     let consumer = subscribed(&dying, to_order()).await;
     let broadcast = subscribed(&publisher, to_pattern("#").broadcast()).await;

@@ -6,6 +6,7 @@ mod brokers;
 mod cluster;
 mod dead_letter_bounds;
 mod dead_letters;
+mod deleted;
 mod dropped;
 #[path = "../dropping/mod.rs"]
 mod dropping;
@@ -32,6 +33,9 @@ mod settlements;
 #[path = "../spans/processes.rs"]
 mod span_processes;
 mod spans;
+#[path = "../spawned/mod.rs"]
+mod spawned;
+mod spawning;
 mod streams;
 mod support;
 mod throughput;

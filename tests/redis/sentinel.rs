@@ -15,7 +15,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
     brokers::{RedisOptions, RedisSentinels, RedisServer},
-    support::{Numbers, SOON, until},
+    support::{Logged, Numbers, SOON, until},
 };
 
 #[derive(Debug, Serialize, Deserialize, Event)]
@@ -144,4 +144,25 @@ async fn a_sentinel_that_is_gone_is_no_obstacle_and_an_unknown_name_is_refused()
     let url = sentinels.url().replace("redis+sentinel", "redis");
     let error = start(url.replace("/orders/0", "")).await.unwrap_err();
     assert!(error.to_string().contains("redis+sentinel://host:26379/primary-name"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn a_primary_that_confirms_without_its_replicas_is_warned_of() {
+    for (arguments, warnings) in [(vec![], 1), (vec!["--min-replicas-to-write", "1"], 0)] {
+        let primary = RedisServer::start_with(RedisOptions::default().arguments(arguments));
+        let _replica = RedisServer::replica_of(&primary);
+        let sentinels = RedisSentinels::of(&primary, 1);
+        let logged = Logged::start();
+        for (config, warnings) in [
+            (BusConfig::redis_streams(sentinels.url()), warnings),
+            // Without Sentinels, nothing takes its place.
+            (BusConfig::redis_streams(primary.url()), warnings),
+        ] {
+            let manager = EventBusManager::builder().subscribers("none").bus("default", config);
+            manager.start().await.unwrap().shutdown().await.unwrap();
+            let said = logged.lines(&["WARN", "min-replicas-to-write"]);
+            assert_eq!(said.len(), warnings, "{said:?}");
+        }
+    }
 }

@@ -11,8 +11,8 @@ use aury_events_backends::{Backend, DeadLetterReason, Settlement};
 use redis::Value;
 
 use crate::backends::{
-    DEADLINE, MIN_IDLE, Server, ack, close, event, eventually, handle_all, letters, next,
-    next_within, number, publish, subscribed, to_order, to_pattern,
+    DEADLINE, MIN_IDLE, Server, ack, close, event, eventually, handle_all, large_event, letters,
+    next, next_within, number, publish, subscribed, to_order, to_pattern,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,12 +282,12 @@ async fn a_delayed_retry_survives_its_process() {
 async fn what_is_held_is_bounded_and_a_cancelled_consumer_hands_it_out() {
     let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
-    publish(&backend, "order", 0..100).await;
-    eventually("it reads ahead", async || backend.in_flight().count() == 32).await;
+    publish(&backend, "order", 0..600).await;
+    eventually("it reads ahead", async || backend.in_flight().count() == 256).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(backend.in_flight().count(), 32);
+    assert_eq!(backend.in_flight().count(), 256);
     consumer.canceller().cancel();
-    for expected in 0..32 {
+    for expected in 0..256 {
         assert_eq!(ack(next(&mut consumer).await).await, expected);
     }
     assert!(next_within(&mut consumer, DEADLINE).await.is_none());
@@ -309,4 +309,30 @@ async fn what_is_no_event_becomes_a_dead_letter_and_blocks_nothing() {
     assert_eq!(letters(&backend).await.len(), 2);
     assert_eq!(server.pending().await, Value::Int(0));
     backend.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn what_a_subscriber_holds_is_bounded_in_bytes() {
+    let server = Server::start();
+    let backend = server.backend_with(|config| config.queue_bytes = 10_000).await;
+    drop(subscribed(&backend, to_order()).await);
+    for _ in 0..100 {
+        backend.publish(large_event("order", 1_000)).await.unwrap();
+    }
+    let mut consumer = subscribed(&backend, to_order()).await;
+    let held = next(&mut consumer).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let Value::Int(pending) = server.pending().await else { panic!("a count") };
+    assert!((1..=10).contains(&pending), "{pending} events of more than 1,000 bytes are held");
+    held.settle(Settlement::Ack).await.unwrap();
+    for number in 1..100 {
+        let delivery = next(&mut consumer).await;
+        delivery.settle(Settlement::Ack).await.unwrap_or_else(|_| panic!("{number}"));
+    }
+    // One that is larger than all of it is handled, too.
+    backend.publish(large_event("order", 50_000)).await.unwrap();
+    next(&mut consumer).await.settle(Settlement::Ack).await.unwrap();
+    backend.in_flight().settled().await;
+    close([&backend]).await;
 }

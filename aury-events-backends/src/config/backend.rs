@@ -132,7 +132,7 @@ pub static PREFETCH: Setting<Option<u32>> =
     Setting::new("PREFETCH", "Deliveries that one subscriber holds unacknowledged", "", |text| {
         read::optional(text, |text| read::number(text, 1..=65_535))
     })
-    .default_is("max(32, 2 × concurrency)");
+    .default_is("max(32, 2 × concurrency); redis-streams: max(256, 2 × concurrency)");
 
 /// A setting that every backend has.
 #[derive(Debug)]
@@ -220,11 +220,11 @@ impl BackendConfig {
     }
 
     /// How many deliveries a subscriber of this concurrency may hold unacknowledged: as [`PREFETCH`] says, else twice
-    /// its concurrency and at least 32, so that no handler waits for a round trip to the broker; and no more than the
-    /// 65,535 that AMQP 0-9-1 can count.
-    pub fn prefetch_for(&self, concurrency: usize) -> u32 {
+    /// its concurrency and at least `least`, so that no handler waits for a round trip to the broker; and no more than
+    /// the 65,535 that AMQP 0-9-1 can count.
+    pub fn prefetch_for(&self, concurrency: usize, least: u32) -> u32 {
         let twice = u32::try_from(concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
-        self.get(&PREFETCH).unwrap_or(twice.max(32)).min(65_535)
+        self.get(&PREFETCH).unwrap_or(twice.max(least)).min(65_535)
     }
 
     /// The common settings that do not go together: the name of one of them, and what is missing.
@@ -255,11 +255,11 @@ mod tests {
     #[test]
     fn prefetch_keeps_every_handler_busy_unless_it_is_configured() {
         let mut config = BackendConfig::default();
-        assert_eq!(config.prefetch_for(1), 32);
-        assert_eq!(config.prefetch_for(100), 200);
-        assert_eq!(config.prefetch_for(usize::MAX), 65_535);
+        assert_eq!(config.prefetch_for(1, 32), 32);
+        assert_eq!(config.prefetch_for(100, 32), 200);
+        assert_eq!(config.prefetch_for(usize::MAX, 32), 65_535);
         config.set(&PREFETCH, 5).unwrap();
-        assert_eq!(config.prefetch_for(100), 5);
+        assert_eq!(config.prefetch_for(100, 256), 5);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{
     sharing::publish,
     subject::{Fault, Unsupported},
     subscriber::Worker,
-    trial::{Need, Trial},
+    trial::{HELD, Need, Trial},
     wait::{DEADLINE, until},
 };
 
@@ -84,8 +84,7 @@ impl Scene {
             let process = trial.process("shop").await;
             workers.push(process.subscribe(subscriber).await.handle_into(&ledger));
         }
-        let held_by_one = trial.connect("shop").config.prefetch_for(1) as usize;
-        let most_held = held_by_one * SUBSCRIBERS.len();
+        let most_held = HELD * SUBSCRIBERS.len();
         Self { till: trial.process("till").await, ledger, workers, most_held }
     }
 

@@ -78,6 +78,9 @@ register_backend!(
 const CAPABILITIES: Capabilities =
     Capabilities::NONE.at_least_once().patterns().shared_work().remote().delay();
 
+/// How many deliveries a subscriber holds at least that sets no number of its own.
+const LEAST_PREFETCH: u32 = 32;
+
 /// How long subscriptions have to hand out what they had taken in, when the bus is closed.
 const HANDING_OUT: Duration = Duration::from_secs(5);
 
@@ -314,7 +317,7 @@ impl RabbitMqBackend {
             mover,
             suspects,
             topic,
-            prefetch: self.config.prefetch_for(concurrency),
+            prefetch: self.config.prefetch_for(concurrency, LEAST_PREFETCH),
             inbox: Arc::clone(&inbox),
             taking_in,
         };

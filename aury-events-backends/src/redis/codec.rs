@@ -6,7 +6,8 @@ use crate::{
         Envelope, EventName,
         wire::{self, Hint, WireError},
     },
-    error::BackendError,
+    error::{BackendError, WithCauses},
+    kit::catch,
 };
 
 /// Writes and reads envelopes, in the format and within the limits of a bus.
@@ -31,8 +32,30 @@ impl Codec {
     ///
     /// # Errors
     ///
-    /// When the message is no event, or is larger than the bus allows.
-    pub(crate) fn decode(&self, message: &[u8], name: &EventName) -> Result<Envelope, WireError> {
-        self.0.decode(message, &Hint::event(name))
+    /// When the message is no event, or is larger than the bus allows: the reason, for its dead letter. A panic over a
+    /// message is one, too, so that it does not come back for ever.
+    pub(crate) fn decode(&self, message: &[u8], name: &EventName) -> Result<Envelope, String> {
+        reasoned(|| self.0.decode(message, &Hint::event(name)))
+    }
+}
+
+fn reasoned<T>(decode: impl FnOnce() -> Result<T, WireError>) -> Result<T, String> {
+    match catch(decode) {
+        Ok(decoded) => decoded.map_err(|error| WithCauses(&error).to_string()),
+        Err(panic) => Err(format!("reading it made a panic: {panic}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_a_message_is_a_reason_like_any_other() {
+        let reason = reasoned::<()>(|| panic!("at byte {}", 7)).unwrap_err();
+        assert_eq!(reason, "reading it made a panic: at byte 7");
+        let reason = reasoned::<()>(|| Err(WireError::NotAnObject)).unwrap_err();
+        assert_eq!(reason, WithCauses(&WireError::NotAnObject).to_string());
+        assert_eq!(reasoned(|| Ok(7)), Ok(7));
     }
 }

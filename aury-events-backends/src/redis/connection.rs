@@ -108,9 +108,10 @@ impl RedisClient {
                 Place::Sentinels(Box::new(Sentinels::new(sentinels, primary, *login)))
             }
         };
+        let has_sentinels = matches!(place, Place::Sentinels(_));
         Self {
             place: Arc::new(place),
-            probe: Arc::new(Probe::new(purpose, prefix)),
+            probe: Arc::new(Probe::new(purpose, prefix, has_sentinels)),
             address: config.url.as_ref().map(ToString::to_string).unwrap_or_default().into(),
             attempt: config.connect_timeout.min(ATTEMPT),
         }

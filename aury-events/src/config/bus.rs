@@ -131,7 +131,7 @@ impl BusConfig {
     }
 
     /// How many deliveries one subscriber may hold unacknowledged (rabbitmq, redis-streams). Default: twice its
-    /// concurrency, and at least 32.
+    /// concurrency, and at least 32, or 256 on redis-streams.
     pub fn prefetch(self, deliveries: u32) -> Self {
         self.set("PREFETCH", deliveries)
     }

@@ -2,10 +2,12 @@
 //!
 //! - [`greet`]: what it says of itself, and whether it can be written to now, which is also the sign of life;
 //! - [`rights`]: whether the user may do what subscribers need;
-//! - [`eviction`]: what the server gives up when it is full.
+//! - [`eviction`]: what the server gives up when it is full;
+//! - [`replication`]: whether it confirms events that its replicas do not have.
 
 mod eviction;
 mod hello;
+mod replication;
 mod rights;
 
 use std::{
@@ -49,8 +51,12 @@ pub(crate) struct Probe {
     is_cluster: AtomicBool,
     has_subscribers: AtomicBool,
     needs_durability: AtomicBool,
+    /// Whether a replica takes the place of a primary that is gone, as Sentinels have it.
+    has_sentinels: bool,
     /// What was warned of last.
     warned: Mutex<Option<String>>,
+    /// Whether it was warned that a primary confirms alone.
+    is_alone_said: AtomicBool,
 }
 
 /// Why a server is not taken.
@@ -108,7 +114,7 @@ impl fmt::Display for Unfit {
 impl std::error::Error for Unfit {}
 
 impl Probe {
-    pub(crate) fn new(purpose: Use, prefix: &str) -> Self {
+    pub(crate) fn new(purpose: Use, prefix: &str, has_sentinels: bool) -> Self {
         Self {
             purpose,
             prefix: prefix.to_owned(),
@@ -120,7 +126,9 @@ impl Probe {
             is_cluster: AtomicBool::new(false),
             has_subscribers: AtomicBool::new(false),
             needs_durability: AtomicBool::new(false),
+            has_sentinels,
             warned: Mutex::default(),
+            is_alone_said: AtomicBool::new(false),
         }
     }
 
@@ -206,7 +214,20 @@ impl Probe {
             }
             self.warn_of(eviction, policy);
         }
+        if self.purpose == Use::Streams && (self.has_sentinels || info.is_cluster) {
+            self.warn_if_alone(replication::confirms_alone(connection).await?);
+        }
         Ok(())
+    }
+
+    /// Warns, once, of a primary that goes on confirming when another one has taken its place.
+    fn warn_if_alone(&self, confirms_alone: bool) {
+        if confirms_alone && !self.is_alone_said.swap(true, SeqCst) {
+            tracing::warn!(
+                prefix = self.prefix,
+                "a failover of Redis may lose confirmed events: set min-replicas-to-write to the number of replicas"
+            );
+        }
     }
 
     /// Warns of what may be lost, once.

@@ -166,8 +166,8 @@ impl Subscriptions {
         let subscriber = queues.clone().next().map(|queue| Arc::clone(queue.subscriber()));
         let is_taken = match self.codec.decode(message, &name) {
             Ok(envelope) => queues.fold(false, |taken, queue| queue.add(envelope.clone()) | taken),
-            Err(error) => {
-                self.report(queues, &name, message, &error.to_string());
+            Err(reason) => {
+                self.report(queues, &name, message, &reason);
                 true
             }
         };
@@ -214,10 +214,10 @@ impl Subscriptions {
                 }
                 Some(envelope)
             }
-            Err(error) => {
+            Err(reason) => {
                 let concerned = targets.iter().filter(|(topic, _)| topic.matches(&name));
                 let queues = concerned.map(|(_, queue)| queue);
-                self.report(queues, &name, &message, &error.to_string());
+                self.report(queues, &name, &message, &reason);
                 None
             }
         }

@@ -15,7 +15,7 @@
 //!   there, and later ones go on where the group is. A pattern's group begins at that same time on streams that appear
 //!   later, so events of a new name are not missed either. Streams that other programs write to have to be in the set
 //!   `{prefix}:streams` for patterns to find them.
-//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries whose handler is not
+//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries (256 by default) whose handler is not
 //!   done, and at most as many again that it has taken over or that are due for a retry; and at most `queue_bytes` bytes.
 //!   Entries whose settlement the server has not taken yet do not count, up to about a thousand of them.
 //! - A process that dies leaves its entries to others, which take them over once it has given no sign of life, and the
@@ -126,6 +126,10 @@ fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, Back
         Ok(Arc::new(backend) as Arc<dyn Backend>)
     })
 }
+
+/// How many entries a subscriber holds that sets no other number: a reply carries that many, so they share the cost of a
+/// round trip.
+const LEAST_PREFETCH: u32 = 256;
 
 /// How long the server may take to note that subscribers leave whose deliveries are not settled.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -254,7 +258,7 @@ impl StreamsBackend {
         let capacity = if spec.broadcast {
             self.config.queue_capacity
         } else {
-            self.config.prefetch_for(spec.concurrency) as usize
+            self.config.prefetch_for(spec.concurrency, LEAST_PREFETCH) as usize
         };
         let name = subscriber_name(&spec.service, &spec.subscriber);
         let limits = Limits { prefetch: capacity, bytes: self.config.queue_bytes };

@@ -14,9 +14,11 @@ use super::{
 };
 use crate::{
     envelope::{Envelope, EventName},
-    error::WithCauses,
     redis::once_a_minute::OnceAMinute,
 };
+
+/// How many new entries are taken in at a time: the first are handled while the next are decoded.
+const TOGETHER: usize = 32;
 
 /// What all parts of one bus share.
 #[derive(Debug)]
@@ -49,10 +51,10 @@ impl Shared {
     /// delivered to before. What is no event becomes a dead letter. Gives whether the subscriber has it now.
     pub(super) fn receive(
         &self,
-        inbox: &Arc<Inbox>,
+        inbox: &Inbox,
         number: usize,
         stream: &Stream,
-        mut entry: Entry,
+        entry: Entry,
         count: DeliveryCount,
         is_suspect: bool,
     ) -> bool {
@@ -60,17 +62,65 @@ impl Shared {
         if inbox.holds(place) {
             return true;
         }
+        match self.read(inbox, place, stream, entry) {
+            Content::Event { envelope, first_attempt, bytes } => inbox.take_in([Arrival {
+                place,
+                envelope,
+                first_attempt,
+                count,
+                is_suspect,
+                bytes,
+            }]),
+            Content::Broken(kind) => inbox.take_in_broken(place, kind),
+        }
+    }
+
+    /// Takes in entries of one stream that the server delivers for the first time.
+    pub(super) fn receive_new(
+        &self,
+        inbox: &Inbox,
+        number: usize,
+        stream: &Stream,
+        entries: Vec<Entry>,
+    ) {
+        let mut arrivals = Vec::with_capacity(entries.len().min(TOGETHER));
+        for entry in entries {
+            let place = Place { stream: number, id: entry.id };
+            match self.read(inbox, place, stream, entry) {
+                Content::Event { envelope, first_attempt, bytes } => {
+                    let (count, is_suspect) = (DeliveryCount::FIRST, false);
+                    arrivals.push(Arrival {
+                        place,
+                        envelope,
+                        first_attempt,
+                        count,
+                        is_suspect,
+                        bytes,
+                    });
+                }
+                Content::Broken(kind) => {
+                    inbox.take_in_broken(place, kind);
+                }
+            }
+            if arrivals.len() == TOGETHER {
+                inbox.take_in(arrivals.drain(..));
+            }
+        }
+        inbox.take_in(arrivals);
+    }
+
+    fn read(&self, inbox: &Inbox, place: Place, stream: &Stream, mut entry: Entry) -> Content {
         if entry.is_deleted() {
-            return inbox.take_in_broken(place, None);
+            return Content::Broken(None);
         }
         // In an event's own stream, anybody may have written a number.
         let first_attempt = if stream.event.is_none() { entry.attempt() } else { 1 };
         let raw = entry.event().unwrap_or_default();
         let bytes = raw.len();
-        match self.decode(&raw, stream.event.as_ref()) {
-            Ok(envelope) => {
-                inbox.take_in(Arrival { place, envelope, first_attempt, count, is_suspect, bytes })
-            }
+        let unknown = EventName::from_static("unknown");
+        let name = stream.event.as_ref().unwrap_or(&unknown);
+        match self.codec.decode(&raw, name) {
+            Ok(envelope) => Content::Event { envelope, first_attempt, bytes },
             Err(reason) => {
                 tracing::warn!(
                     bus = &*self.bus,
@@ -79,17 +129,21 @@ impl Shared {
                     reason,
                     "not an event: it becomes a dead letter"
                 );
-                let name = stream.event.clone().unwrap_or(EventName::from_static("unknown"));
                 let subscriber = Arc::clone(&inbox.subscriber);
-                let letter = Box::new(Undecodable { name, raw, subscriber, reason });
-                inbox.take_in_broken(place, Some(Kept::Broken(letter)))
+                let letter = Undecodable { name: name.clone(), raw, subscriber, reason };
+                Content::Broken(Some(Kept::Broken(Box::new(letter))))
             }
         }
     }
+}
 
-    fn decode(&self, raw: &[u8], name: Option<&EventName>) -> Result<Envelope, String> {
-        let unknown = EventName::from_static("unknown");
-        let name = name.unwrap_or(&unknown);
-        self.codec.decode(raw, name).map_err(|error| WithCauses(&error).to_string())
-    }
+/// What is in an entry.
+enum Content {
+    Event {
+        envelope: Envelope,
+        first_attempt: u32,
+        bytes: usize,
+    },
+    /// No event: it is kept as a dead letter, or there is nothing to keep.
+    Broken(Option<Kept>),
 }

@@ -101,16 +101,23 @@ impl Inbox {
         lock(&self.state)
     }
 
-    /// Takes in an entry, unless it is held already. Gives whether it is here now.
-    pub(super) fn take_in(&self, arrival: Arrival) -> bool {
+    /// Takes in entries, without those that are held already. Gives whether they are here now.
+    pub(super) fn take_in(&self, arrivals: impl IntoIterator<Item = Arrival>) -> bool {
         let mut state = self.state();
         if self.intake() >= Intake::Cancelled {
             return false;
         }
-        if state.places.contains(&arrival.place) {
-            return true;
+        for arrival in arrivals {
+            if !state.places.contains(&arrival.place) {
+                self.tally.accept();
+                self.line_up(&mut state, arrival);
+            }
         }
-        self.tally.accept();
+        wake(state);
+        true
+    }
+
+    fn line_up(&self, state: &mut State, arrival: Arrival) {
         let Arrival { place, envelope, first_attempt, count, is_suspect, bytes } = arrival;
         let held = Held {
             place,
@@ -118,14 +125,14 @@ impl Inbox {
             deliveries: count.deliveries(),
             interruptions: count.interruptions(),
             is_suspect: self.has_group && (is_suspect || count.interruptions() > 0),
+            is_untold: false,
             bytes,
             phase: Phase::Waiting,
         };
         let attempt = held.attempt();
+        state.note_size(bytes);
         let tag = state.hold(held);
         state.line_up(Waiting { tag, envelope, attempt }, false);
-        wake(state);
-        true
     }
 
     /// Takes in an entry that is no event. Nothing is handed out; it is kept elsewhere, or, when `None`, forgotten. Gives
@@ -145,6 +152,7 @@ impl Inbox {
             deliveries: 1,
             interruptions: 0,
             is_suspect: false,
+            is_untold: false,
             bytes: 0,
             phase: Phase::Settled,
         });
@@ -170,6 +178,18 @@ impl Inbox {
     pub(super) fn places_of(&self, tags: &[u64]) -> Vec<Place> {
         let state = self.state();
         tags.iter().filter_map(|tag| state.held.get(tag)).map(|held| held.place).collect()
+    }
+
+    /// Takes note that the server knows how often these were delivered.
+    pub(super) fn note_told(&self, tags: impl IntoIterator<Item = u64>) {
+        let mut state = self.state();
+        for tag in tags {
+            if let Some(held) = state.held.get_mut(&tag) {
+                held.is_untold = false;
+            }
+        }
+        drop(state);
+        self.wanted.notify_one();
     }
 
     /// Lets go of entries: the server has taken note of what became of them.
@@ -203,8 +223,7 @@ impl Inbox {
             return self.to_tell.wake();
         }
         let Some(held) = state.held.get_mut(&tag) else { return };
-        held.deliveries = attempt.saturating_sub(held.first_attempt).saturating_add(1);
-        let count = held.count();
+        let count = held.begin_attempt(attempt);
         state.set_phase(tag, Phase::Parked);
         state.backlog.add_at(due, Waiting { tag, envelope, attempt }, 0);
         wake(state);
@@ -234,25 +253,16 @@ impl Inbox {
         let Limits { prefetch, bytes } = self.limits;
         let most = prefetch.saturating_add(SETTLED).saturating_sub(state.held.len());
         let room = prefetch.saturating_sub(state.unsettled).min(most);
-        match bytes.saturating_sub(state.bytes) {
-            0 => 0,
-            // As many as there is room for, if they are as large as those that are here.
-            left => match state.bytes / state.held.len().max(1) {
-                0 => room,
-                average => room.min((left / average).max(1)),
-            },
-        }
+        state.fitting(room, bytes)
     }
 
     /// How many entries can be taken over, or taken for another attempt: as many again as are read, so that a backlog
     /// does not keep these out.
     pub(super) fn room_beside(&self) -> usize {
         let state = self.state();
-        let prefetch = self.limits.prefetch;
-        if state.bytes >= self.limits.bytes.saturating_mul(2) {
-            return 0;
-        }
-        prefetch.saturating_mul(2).saturating_sub(state.unsettled).min(prefetch)
+        let Limits { prefetch, bytes } = self.limits;
+        let room = prefetch.saturating_mul(2).saturating_sub(state.unsettled).min(prefetch);
+        state.fitting(room, bytes.saturating_mul(2))
     }
 
     /// Gives the next delivery, or has the consumer woken when there may be one.
@@ -304,8 +314,7 @@ impl Inbox {
             return self.to_tell.wake();
         }
         let Some(held) = state.held.get_mut(&tag) else { return };
-        held.deliveries = attempt.saturating_sub(held.first_attempt).saturating_add(1);
-        let count = held.count();
+        let count = held.begin_attempt(attempt);
         state.set_phase(tag, Phase::Waiting);
         let waiting = Waiting { tag, envelope: delivery.envelope().clone(), attempt };
         match due {
@@ -424,7 +433,10 @@ impl Held {
         self.first_attempt.saturating_add(self.deliveries.max(1) - 1)
     }
 
-    fn count(&self) -> DeliveryCount {
+    /// Goes on to another attempt here; gives the count that the server is to be told of.
+    fn begin_attempt(&mut self, attempt: u32) -> DeliveryCount {
+        self.deliveries = attempt.saturating_sub(self.first_attempt).saturating_add(1);
+        self.is_untold = true;
         DeliveryCount::of(self.deliveries, self.interruptions)
     }
 }

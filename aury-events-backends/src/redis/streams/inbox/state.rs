@@ -8,6 +8,9 @@ use std::{
 use super::DeliveryCount;
 use crate::{envelope::Envelope, kit::Backlog, redis::streams::server::EntryId};
 
+/// How many entries are read at first, when nothing is known of their size.
+const FIRST: usize = 8;
+
 /// Where an entry stands: the number of its stream within the subscription, and its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
@@ -37,6 +40,8 @@ pub(super) struct Held {
     pub(super) deliveries: u32,
     pub(super) interruptions: u32,
     pub(super) is_suspect: bool,
+    /// Whether the server has yet to be told how often it was delivered: nothing else is told of it before.
+    pub(super) is_untold: bool,
     pub(super) bytes: usize,
     pub(super) phase: Phase,
 }
@@ -94,6 +99,8 @@ pub(super) struct State {
     pub(super) unsettled: usize,
     /// How many bytes all have that are held.
     pub(super) bytes: usize,
+    /// How large the entries are that come now; `None` before the first one.
+    pub(super) typical_bytes: Option<usize>,
     pub(super) last_tag: u64,
     /// Suspects whose handlers were ended by the end of the subscription.
     pub(super) given_up: Vec<Place>,
@@ -129,6 +136,22 @@ impl State {
         self.unsettled += usize::from(held.phase.takes_room());
         self.held.insert(self.last_tag, held);
         self.last_tag
+    }
+
+    /// Takes note of how large an entry is: a large one counts at once, and is forgotten gradually.
+    pub(super) fn note_size(&mut self, bytes: usize) {
+        let before = self.typical_bytes.unwrap_or(0);
+        self.typical_bytes = Some(bytes.max(before - before / 8 + bytes / 8));
+    }
+
+    /// How many of so many entries fit beside those that are held, if they are as large as those that came last. One
+    /// always does, unless there are as many bytes already.
+    pub(super) fn fitting(&self, room: usize, bytes: usize) -> usize {
+        match (bytes.saturating_sub(self.bytes), self.typical_bytes) {
+            (0, _) => 0,
+            (_, None) => room.min(FIRST),
+            (left, Some(typical)) => room.min((left / typical.max(1)).max(1)),
+        }
     }
 
     /// Lets go of an entry; gives whether it was held.

@@ -25,13 +25,15 @@ impl Inbox {
             {
                 let mut state = self.state();
                 match std::mem::take(&mut state.suspect) {
-                    Suspect::Asked(waiting) => {
-                        let held = state.held.get(&waiting.tag).map(|held| held.place);
-                        if let Some(place) = held {
+                    Suspect::Asked(waiting) => match state.held.get(&waiting.tag).copied() {
+                        // The count of its last attempt would overwrite that its handler begins again.
+                        Some(held) if held.is_untold => state.suspect = Suspect::Asked(waiting),
+                        Some(held) => {
                             state.suspect = Suspect::Asking(waiting);
-                            return Asked { place };
+                            return Asked { place: held.place };
                         }
-                    }
+                        None => {}
+                    },
                     suspect => state.suspect = suspect,
                 }
             }

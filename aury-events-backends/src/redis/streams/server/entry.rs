@@ -47,15 +47,16 @@ impl redis::ToSingleRedisArg for EntryId {}
 #[derive(Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names and values in turn, as they came.
+    fields: Vec<Value>,
 }
 
 impl Entry {
     /// The envelope: the field of that name, or the only one, as others write it.
     pub(crate) fn event(&mut self) -> Option<Vec<u8>> {
-        let found = self.fields.iter().position(|(name, _)| name == EVENT.as_bytes());
-        let index = found.or_else(|| (self.fields.len() == 1).then_some(0))?;
-        Some(self.fields.swap_remove(index).1)
+        let only = (self.fields.len() == 2).then_some(1);
+        let index = self.place_of(EVENT).or(only)?;
+        bytes(std::mem::replace(&mut self.fields[index], Value::Nil))
     }
 
     /// Whether only its id is left.
@@ -65,21 +66,29 @@ impl Entry {
 
     /// The number of the attempt, in an entry of a retry stream; 1 in others.
     pub(crate) fn attempt(&self) -> u32 {
-        let field = self.fields.iter().find(|(name, _)| name == ATTEMPT.as_bytes());
-        let number = field.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
-        number.unwrap_or(1)
+        self.text(ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(1)
     }
 
     /// The id of the dead letter that it was.
     pub(crate) fn letter(&self) -> Option<String> {
-        let field = self.fields.iter().find(|(name, _)| name == LETTER.as_bytes());
-        field.and_then(|(_, value)| String::from_utf8(value.clone()).ok())
+        self.text(LETTER).map(str::to_owned)
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        std::str::from_utf8(as_bytes(&self.fields[self.place_of(field)?])?).ok()
+    }
+
+    /// Where the value of a field is.
+    fn place_of(&self, field: &str) -> Option<usize> {
+        let names = self.fields.iter().step_by(2);
+        let number = names.map(as_bytes).position(|name| name == Some(field.as_bytes()))?;
+        Some(2 * number + 1).filter(|&place| place < self.fields.len())
     }
 
     /// `[id, [name, value, …]]`. An entry that has been deleted has no fields.
     pub(crate) fn parse(value: Value) -> Option<Self> {
         let [id, fields]: [Value; 2] = array(value)?.try_into().ok()?;
-        Some(Self { id: entry_id(id)?, fields: pairs(fields).unwrap_or_default() })
+        Some(Self { id: entry_id(id)?, fields: array(fields).unwrap_or_default() })
     }
 }
 
@@ -151,6 +160,14 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
+fn as_bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
 fn number(value: Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(number).ok(),
@@ -160,15 +177,6 @@ fn number(value: Value) -> Option<u64> {
 
 fn entry_id(value: Value) -> Option<EntryId> {
     std::str::from_utf8(&bytes(value)?).ok()?.parse().ok()
-}
-
-fn pairs(value: Value) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut values = array(value)?.into_iter();
-    let mut pairs = Vec::with_capacity(values.len() / 2);
-    while let (Some(name), Some(value)) = (values.next(), values.next()) {
-        pairs.push((bytes(name)?, bytes(value)?));
-    }
-    Some(pairs)
 }
 
 #[cfg(test)]

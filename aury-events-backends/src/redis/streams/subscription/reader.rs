@@ -154,10 +154,7 @@ impl Reader {
             let Some(number) = streams.iter().position(|it| it.key.as_bytes() == key) else {
                 continue;
             };
-            for entry in entries {
-                let count = DeliveryCount::FIRST;
-                self.shared.receive(&self.inbox, number, &streams[number], entry, count, false);
-            }
+            self.shared.receive_new(&self.inbox, number, &streams[number], entries);
         }
     }
 
@@ -174,7 +171,8 @@ impl Reader {
                 let Some((last, _)) = page.last() else { break };
                 start = format!("({last}");
                 for &(id, count) in &page {
-                    if self.inbox.holds(Place { stream: number, id }) {
+                    let place = Place { stream: number, id };
+                    if self.inbox.holds(place) {
                         continue;
                     }
                     // No handler has begun this attempt, so it is not counted again.
@@ -182,7 +180,12 @@ impl Reader {
                     claim.arg(&*stream.key).arg(name).arg(consumer).arg(0).arg(id);
                     claim.arg("RETRYCOUNT").arg(count);
                     let count = DeliveryCount::new(count);
-                    for entry in parse_entries(self.shared.server.ask(&claim).await?) {
+                    let claimed = parse_entries(self.shared.server.ask(&claim).await?);
+                    if claimed.is_empty() {
+                        // It was deleted. Before version 7, it stays pending until somebody acknowledges it.
+                        self.inbox.take_in_broken(place, None);
+                    }
+                    for entry in claimed {
                         self.shared.receive(&self.inbox, number, stream, entry, count, false);
                     }
                 }

@@ -63,6 +63,9 @@ impl Settler {
                 trouble.wait_after(&failure).await;
             }
             orders.clear();
+            if !batch.counts.is_empty() {
+                self.inbox.note_told(batch.counts.iter().map(|&(tag, _)| tag));
+            }
             self.inbox.release(batch.done);
         }
     }
