@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     envelope::{EventName, Topic},
-    kit::{Backoff, lock},
+    kit::lock,
     redis::connection::within,
 };
 
@@ -104,17 +104,14 @@ impl Broadcast {
     }
 
     async fn keep_reading(&self) {
-        let (mut backoff, mut interruptions) = (Backoff::new(), Interruptions::default());
-        while let Err(failure) = self.read_on_one_connection(&mut backoff, &mut interruptions).await
-        {
-            interruptions.note(&self.shared, &self.inbox, &failure);
-            sleep(backoff.next_wait()).await;
+        let mut interruptions = Interruptions::none();
+        while let Err(failure) = self.read_on_one_connection(&mut interruptions).await {
+            interruptions.pause(&self.shared, &self.inbox, &failure).await;
         }
     }
 
     async fn read_on_one_connection(
         &self,
-        backoff: &mut Backoff,
         interruptions: &mut Interruptions,
     ) -> Result<(), Failure> {
         // The connection of all tells when its server is not the one to read from any more.
@@ -126,7 +123,6 @@ impl Broadcast {
             if !all.while_it_lasts(self.read(&mut connection, room)).await? {
                 self.step_back_if_flushed().await?;
             }
-            *backoff = Backoff::new();
             interruptions.end(&self.shared, &self.inbox);
         }
         Ok(())
@@ -156,11 +152,8 @@ impl Broadcast {
         for (key, entries) in streams {
             let number = positions.iter().position(|(it, _)| it.key.as_bytes() == key);
             let Some(number) = number else { continue };
-            if let Some(last) = entries.last() {
-                self.positions()[number].1 = last.id.to_string();
-            }
             for entry in entries {
-                let stream = &positions[number].0;
+                let (stream, id) = (&positions[number].0, entry.id.to_string());
                 // In an event's own stream, anybody may have written one.
                 let letter = if stream.event.is_none() { entry.letter() } else { None };
                 let is_taken = self.shared.receive(
@@ -171,6 +164,8 @@ impl Broadcast {
                     DeliveryCount::FIRST,
                     false,
                 );
+                // One by one: what a panic leaves is read again.
+                self.positions()[number].1 = id;
                 // What fails here leaves a letter that has been replayed, which does less harm than none.
                 if let Some(letter) = letter.filter(|_| is_taken) {
                     let subscriber = &self.inbox.subscriber;

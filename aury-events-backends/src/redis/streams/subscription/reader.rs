@@ -16,7 +16,7 @@ use super::{
     },
     interruptions::Interruptions,
 };
-use crate::{kit::Backoff, redis::connection::within};
+use crate::redis::connection::within;
 
 /// How long the server keeps a read open that finds nothing. A stream that is discovered meanwhile waits for its end.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -52,18 +52,15 @@ impl Reader {
     }
 
     async fn keep_reading(&self) {
-        let (mut backoff, mut interruptions) = (Backoff::new(), Interruptions::default());
-        while let Err(failure) = self.read_on_one_connection(&mut backoff, &mut interruptions).await
-        {
-            interruptions.note(&self.shared, &self.inbox, &failure);
-            sleep(backoff.next_wait()).await;
+        let mut interruptions = Interruptions::none();
+        while let Err(failure) = self.read_on_one_connection(&mut interruptions).await {
+            interruptions.pause(&self.shared, &self.inbox, &failure).await;
         }
     }
 
     /// Reads until the connection fails, or the inbox takes no more.
     async fn read_on_one_connection(
         &self,
-        backoff: &mut Backoff,
         interruptions: &mut Interruptions,
     ) -> Result<(), Failure> {
         let Shared { server, keys, client, .. } = &*self.shared;
@@ -76,17 +73,14 @@ impl Reader {
         let mut turn = 0;
         while let Some(room) = self.inbox.wait_for_room().await {
             match all.while_it_lasts(self.read(&mut connection, room, turn)).await {
-                Ok(()) => {
-                    *backoff = Backoff::new();
-                    interruptions.end(&self.shared, &self.inbox);
-                }
+                Ok(()) => interruptions.end(&self.shared, &self.inbox),
                 Err(error) if is_missing_group(&error) => {
                     self.say_gone(&self.group.restore(server, keys).await?);
                 }
                 // One of many keys holds something else: the others are read on.
                 Err(error) if error.code() == Some("WRONGTYPE") => {
                     self.group.look_at_types(server).await?;
-                    sleep(backoff.next_wait()).await;
+                    interruptions.wait().await;
                 }
                 Err(error) => return Err(error.into()),
             }
