@@ -57,11 +57,17 @@ async fn a_backend_that_nobody_knows_is_an_error_that_lists_those_that_are_linke
 }
 
 #[tokio::test]
-async fn the_number_of_subscribers_is_logged() {
+async fn buses_and_their_subscribers_are_logged_crate_by_crate() {
     let run = run(env!("CARGO_BIN_EXE_shop_service"), &[("EVENT_DOMAIN_BACKEND", "memory")]).await;
-    let logged =
-        "INFO aury_events::manager::startup: the event buses are up subscribers=4 linked=4\n";
-    assert!(run.stderr.contains(logged), "{}", run.stderr);
+    for logged in [
+        "INFO aury_events::manager::startup: 3 subscribers: handlers (mail::confirm, mail::remind, stock::reserve) \
+         bus=\"default\" backend=\"memory\" delivery=\"at most once\"\n",
+        "INFO aury_events::manager::startup: 1 subscribers: handlers (stock::record) bus=\"domain\" backend=\"memory\" \
+         delivery=\"at most once\"\n",
+        "INFO aury_events::manager::startup: the event buses are up subscribers=4 linked=4\n",
+    ] {
+        assert!(run.stderr.contains(logged), "{}", run.stderr);
+    }
 }
 
 #[tokio::test]
@@ -69,7 +75,8 @@ async fn no_subscriber_at_all_is_a_warning_that_explains_what_is_not_linked() {
     let run = run(env!("CARGO_BIN_EXE_unlinked"), &[]).await;
     assert_eq!(
         run.stderr,
-        " WARN aury_events::manager::startup: no subscriber was found. A crate whose code is never named is not linked, and its \
+        " INFO aury_events::manager::startup: 0 subscribers bus=\"default\" backend=\"memory\" delivery=\"at most once\"\n \
+         WARN aury_events::manager::startup: no subscriber was found. A crate whose code is never named is not linked, and its \
          subscribers are missing: write `use the_crate as _;` in the binary\n"
     );
     assert_eq!(run.code, Some(0));
@@ -80,7 +87,8 @@ async fn a_process_that_only_publishes_needs_no_subscriber() {
     let run = run(env!("CARGO_BIN_EXE_unlinked"), &[("EVENT_SUBSCRIBERS", "none")]).await;
     assert_eq!(
         run.stderr,
-        " INFO aury_events::manager::startup: the event buses are up subscribers=0 linked=0\n"
+        " INFO aury_events::manager::startup: 0 subscribers bus=\"default\" backend=\"memory\" delivery=\"at most once\"\n \
+         INFO aury_events::manager::startup: the event buses are up subscribers=0 linked=0\n"
     );
     assert_eq!(run.code, Some(0));
 }

@@ -30,6 +30,9 @@ use crate::error::{BackendFailure, Error};
 /// It looks at the subscribers that the program knows for this bus, whether this process runs them or not: those of
 /// `#[subscribe]`, and those made at run time in this process, the latest 1024. [`of`](Self::of) selects another one.
 ///
+/// The service is that of this process: see [`service`](Self::service). A program that is to look at another one's letters
+/// has to belong to that, by `EVENT_SERVICE` or [`EventBusManagerBuilder::service`](crate::EventBusManagerBuilder::service).
+///
 /// On `memory` the latest 1024 are kept, and [`Health::dropped_dead_letters`](crate::Health) counts those that were
 /// pushed out; on `redis` and `redis-streams`, the latest of each subscriber within `EVENT_DEAD_LETTER_MAX_COUNT` and
 /// `EVENT_DEAD_LETTER_MAX_BYTES`, and those that this process pushed out are counted there, too.
@@ -51,6 +54,11 @@ impl DeadLetters {
     #[must_use]
     pub fn of(self, subscriber: impl Into<Arc<str>>) -> Self {
         Self { subscriber: Some(subscriber.into()), ..Self::new(self.bus) }
+    }
+
+    /// The service whose dead letters these are.
+    pub fn service(&self) -> &str {
+        self.bus.service()
     }
 
     /// The next letter; `None` at the end.
@@ -150,6 +158,7 @@ impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetters")
             .field("bus", &self.bus.name())
+            .field("service", &self.service())
             .field("subscriber", &self.subscriber)
             .finish_non_exhaustive()
     }

@@ -44,6 +44,10 @@ impl EventBus {
         self.core().backend()
     }
 
+    pub(super) fn service(&self) -> &str {
+        &self.handle.service
+    }
+
     /// The name of the bus.
     pub fn name(&self) -> &str {
         self.core().name()

@@ -1,6 +1,6 @@
 //! How a manager is described and started.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use aury_events_backends::{
     BackendFactory, BoxFuture, IdempotencyStore, InFlight, idempotency::MemoryIdempotency,
@@ -169,6 +169,7 @@ impl EventBusManagerBuilder {
             problems.extend(self.apply(Environment::from_process()));
         }
         self.buses.entry(DEFAULT_BUS.to_owned()).or_insert_with(BusConfig::memory);
+        let is_service_given = self.service.is_some();
         let service = self.service.take().unwrap_or_else(name_of_binary);
 
         let filter = SubscriberFilter::parse(self.subscribers.as_deref().unwrap_or("*"));
@@ -178,13 +179,19 @@ impl EventBusManagerBuilder {
         let mut problems: Vec<_> = problems.into_iter().map(Problem::Config).collect();
         problems.extend(plan.problems());
         StartError::unless_none(problems)?;
+        startup::warn_of_silence();
         plan.warn_of_idle_settings();
         plan.warn_of_idle_buses();
 
         let starting = Starting(Some(self.connect(service, Catalogue::of(&declared)).await?));
         starting.subscribe(&subscribers).await?;
+        let manager = starting.done();
+        if !is_service_given {
+            startup::report_service(&manager.0.service, &manager.0.buses);
+        }
+        startup::report_buses(&manager.0.buses, &subscribers);
         startup::report(subscribers.len(), &filter);
-        Ok(starting.done())
+        Ok(manager)
     }
 
     /// Takes over what the environment says; gives what is wrong with it.
@@ -221,12 +228,12 @@ impl EventBusManagerBuilder {
                 BackendFactory::find(config.backend_name()).expect("the plan's backends exist");
             let told = config.backend_config();
             let limit = told.shutdown_timeout;
+            let address = told.url.as_ref().map(ToString::to_string);
             let connect = Connect::new(Arc::clone(&name), Arc::clone(&service), source, told);
             match factory.connect(connect).await {
                 Ok(backend) => {
                     let backend_name = config.backend_name().to_owned();
-
-                    buses.push(BusCore::new(name, backend, backend_name, limit));
+                    buses.push(BusCore::new(name, backend, backend_name, address, limit));
                 }
                 Err(error) => {
                     problems.push(Problem::Backend(BackendFailure::new("start", &name, error)))
@@ -305,8 +312,18 @@ impl Drop for Starting {
 
 /// The name of the program that runs, as far as a service may be called that.
 fn name_of_binary() -> String {
-    let program = std::env::current_exe().ok();
-    let name = program.as_deref().and_then(|path| path.file_stem()?.to_str()).unwrap_or_default();
+    name_of_program(std::env::current_exe().ok().as_deref())
+}
+
+fn name_of_program(program: Option<&Path>) -> String {
+    let name = program.and_then(|path| path.file_stem()?.to_str()).unwrap_or_default();
+    // Cargo's tests have a hash behind their names, which changes with every build.
+    let name = match name.rsplit_once('-') {
+        Some((test, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            test
+        }
+        _ => name,
+    };
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let name: String = name.chars().map(|c| if fits(c) { c } else { '-' }).collect();
     if name.is_empty() { "aury-events".to_owned() } else { name }
@@ -323,4 +340,19 @@ fn interned(text: &str) -> &'static str {
         texts.insert(text);
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_called_after_its_program_without_the_hash_of_a_test() {
+        let name = |path: &str| name_of_program(Some(Path::new(path)));
+        assert_eq!(name("/usr/bin/shop.exe"), "shop");
+        assert_eq!(name("target/debug/deps/orders-0a1b2c3d4e5f6789"), "orders");
+        assert_eq!(name("/usr/bin/night-shop"), "night-shop");
+        assert_eq!(name("/usr/bin/größe 1"), "gr--e-1");
+        assert_eq!(name_of_program(None), "aury-events");
+    }
 }

@@ -1,6 +1,6 @@
 //! What is checked before anything starts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Once};
 
 use aury_events_backends::BackendFactory;
 
@@ -9,7 +9,7 @@ use crate::{
     declared::{DEFAULT_BUS, EventEntry, Needs, StateKey, SubscriberDeclaration},
     dispatch::SubscriberEntry,
     error::{Place, Problem},
-    runtime::States,
+    runtime::{BusCore, States},
 };
 
 /// What is about to start.
@@ -140,6 +140,77 @@ pub(crate) fn selected(filter: &SubscriberFilter) -> Vec<&'static SubscriberEntr
         }
     }
     all.into_iter().filter(|entry| filter.selects(entry.declaration.id)).collect()
+}
+
+/// How many subscribers of one crate a line of the log names.
+const NAMED: usize = 20;
+
+/// Logs each bus: where it is, what it promises, and who listens on it, crate by crate, so that a crate that was forgotten
+/// is missed.
+pub(crate) fn report_buses(buses: &[BusCore], subscribers: &[&'static SubscriberEntry]) {
+    for bus in buses {
+        let of_bus = subscribers.iter().map(|entry| &entry.declaration);
+        let of_bus: Vec<_> = of_bus.filter(|declared| declared.bus == bus.name()).collect();
+        let capabilities = bus.backend().capabilities();
+        tracing::info!(
+            bus = bus.name(),
+            backend = bus.backend_name(),
+            address = bus.address(),
+            delivery = if capabilities.at_least_once { "at least once" } else { "at most once" },
+            "{} subscribers{}",
+            of_bus.len(),
+            crate_by_crate(&of_bus)
+        );
+    }
+}
+
+/// As in `: mail (send, count), stock (reserve)`.
+fn crate_by_crate(subscribers: &[&'static SubscriberDeclaration]) -> String {
+    let mut crates: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for declared in subscribers {
+        let name = declared.path.split("::").next().unwrap_or_default();
+        let prefix = format!("{name}::");
+        let id = declared.id.strip_prefix(&*prefix).unwrap_or(declared.id);
+        crates.entry(name).or_default().push(id);
+    }
+    let mut text = String::new();
+    for (name, ids) in crates {
+        text.push_str(if text.is_empty() { ": " } else { ", " });
+        let more = ids.len().saturating_sub(NAMED);
+        let named = ids[..ids.len() - more].join(", ");
+        text.push_str(&format!("{name} ({named}"));
+        if more > 0 {
+            text.push_str(&format!(", and {more} more"));
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// Says on standard error, once in a process, that nothing of what is logged is seen.
+pub(crate) fn warn_of_silence() {
+    static ONCE: Once = Once::new();
+    if tracing::dispatcher::has_been_set() {
+        return;
+    }
+    #[expect(clippy::print_stderr, reason = "there is no other way to be heard")]
+    ONCE.call_once(|| {
+        eprintln!(
+            "aury-events: no subscriber of `tracing` is installed, so warnings, failing handlers and dead letters are \
+             not seen; install one before the buses start, such as `tracing_subscriber::fmt::init()`"
+        );
+    });
+}
+
+/// Says which service this process belongs to, where nobody has said so and other processes may be meant to share it.
+pub(crate) fn report_service(service: &str, buses: &[BusCore]) {
+    if buses.iter().any(BusCore::is_remote) {
+        tracing::info!(
+            service,
+            "EVENT_SERVICE is not set: the service has the name of this program. Another program, such as a command line, \
+             belongs to another service, which shares neither work nor dead letters with this one"
+        );
+    }
 }
 
 /// Logs how many subscribers there are; none at all is mostly a mistake, unless `none` was asked for.

@@ -17,6 +17,8 @@ pub(crate) struct BusCore {
     backend: Arc<dyn Backend>,
     ready_publisher: Option<Arc<dyn ReadyPublisher>>,
     backend_name: String,
+    /// Where its server is, without a password; none inside a process.
+    address: Option<String>,
     is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
@@ -61,6 +63,7 @@ impl BusCore {
         name: Arc<str>,
         backend: Arc<dyn Backend>,
         backend_name: String,
+        address: Option<String>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl BusCore {
             ready_publisher: Arc::clone(&backend).ready_publisher(),
             backend,
             backend_name,
+            address,
             shutdown_timeout,
             running: Mutex::default(),
             dynamic: Mutex::default(),
@@ -98,6 +102,11 @@ impl BusCore {
     /// What selects the backend, as in `redis-streams`.
     pub(crate) fn backend_name(&self) -> &str {
         &self.backend_name
+    }
+
+    /// Where its server is, without a password; none inside a process.
+    pub(crate) fn address(&self) -> Option<&str> {
+        self.address.as_deref()
     }
 
     #[inline]
