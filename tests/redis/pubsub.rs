@@ -10,12 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aury_events::prelude::*;
+use aury_events::{Unroutable, prelude::*};
 use aury_events_backends::error::WithCauses;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use crate::brokers::{RedisOptions, RedisServer};
+use crate::{
+    brokers::{RedisOptions, RedisServer},
+    support::Logged,
+};
 
 #[derive(Serialize, Deserialize, Event)]
 #[event(name = "order.created")]
@@ -421,4 +424,35 @@ async fn a_server_that_stalls_is_given_up_and_found_again() {
     println!("up {took:?} after the server went on");
     bus.publish(order(1)).await.unwrap();
     until("it came", SOON, || heard.lock().unwrap().len() == 1).await;
+}
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "pubsub.unheard")]
+struct Unheard;
+
+/// The server says how many it has given an event to.
+#[tokio::test]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn an_event_that_nobody_receives_is_warned_of_or_an_error() {
+    let server = RedisServer::start();
+    let logged = Logged::start();
+    for unroutable in [Unroutable::Warn, Unroutable::Error] {
+        let builder = EventBusManager::builder().service("shop").subscribers("none");
+        let config = BusConfig::redis(server.url()).unroutable(unroutable);
+        let manager = builder.bus("default", config).start().await.unwrap();
+        let bus = manager.default_bus();
+        let is_error = unroutable == Unroutable::Error;
+        for _ in 0..2 {
+            let published = bus.publish(Unheard).await;
+            assert_eq!(published.is_err_and(|error| error.is_unroutable()), is_error);
+            assert_eq!(bus.publish_all([Unheard, Unheard]).await.is_err(), is_error);
+        }
+        let subscription = bus.subscribe(|_: Arc<Unheard>| async {}).await.unwrap();
+        bus.publish(Unheard).await.unwrap();
+        bus.publish_all([Unheard, Unheard]).await.unwrap();
+        subscription.unsubscribe().await;
+        manager.shutdown().await.unwrap();
+    }
+    let lines = logged.lines(&["nobody listens to this event", "pubsub.unheard"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }

@@ -19,6 +19,7 @@ mod idempotent;
 mod load;
 mod metadata;
 mod middleware;
+mod nobody_listens;
 mod oracle;
 #[path = "../panicking/mod.rs"]
 mod panicking;

@@ -1,17 +1,13 @@
 //! Spans of what is published and handled, and the lines that handlers log in them.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use aury_events::{BoxError, EventId, prelude::*};
 use serde::{Deserialize, Serialize};
-use tracing::{Dispatch, level_filters::LevelFilter};
+use tracing::level_filters::LevelFilter;
 
 use crate::{
-    seen_spans::{Spans, breaches, listen},
+    seen_spans::{Lines, Spans, breaches, listen},
     support::{in_time, manager_of},
 };
 
@@ -44,34 +40,10 @@ async fn count(events: &[Arc<OrderCreated>]) {
     tracing::info!("{} at once", events.len());
 }
 
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn with(&self, text: &str) -> Vec<String> {
-        let lines = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        lines.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-    }
-}
-
 #[tokio::test]
 async fn every_line_of_a_handler_tells_event_subscriber_attempt_and_trace() {
     let lines = Lines::default();
-    let log = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-    let _listening = listen(&Dispatch::new(subscriber));
+    let _listening = listen(&lines.subscriber());
     let (builder, _) = manager_of(module_path!());
     let bus = builder.start().await.unwrap().default_bus();
     let failing = bus.publish(OrderCreated { fails: true }).await.unwrap();

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    io::Write,
     sync::{Arc, Mutex},
 };
 
@@ -169,4 +170,32 @@ pub(crate) fn breaches(span: &SeenSpan) -> Vec<String> {
         breaches.push(format!("it is of kind {:?}, not {kind}", span.field("otel.kind")));
     }
     breaches
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// A subscriber of `tracing` that writes lines here, from `info` on.
+    pub(crate) fn subscriber(&self) -> Dispatch {
+        let log = self.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish().into()
+    }
+
+    /// The lines that contain a text.
+    pub(crate) fn with(&self, text: &str) -> Vec<String> {
+        let lines = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        lines.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
 }

@@ -82,6 +82,8 @@ mod intake;
 mod link;
 mod log_throttle;
 mod names;
+mod nobody_listens;
+mod once_a_minute;
 #[cfg(any(feature = "redis", feature = "rabbitmq"))]
 mod pulse;
 mod retry;
@@ -104,6 +106,8 @@ pub use self::{
     intake::{Intake, Stages},
     log_throttle::LogThrottle,
     names::{SEPARATOR, subscriber_name},
+    nobody_listens::NobodyListens,
+    once_a_minute::OnceAMinute,
     retry::{AttemptError, retry},
     tasks::{TaskName, Tasks, catch, supervise},
 };

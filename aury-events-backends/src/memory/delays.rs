@@ -10,12 +10,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{offer, routes::Routes};
+use super::{NOBODY, offer, routes::Routes};
 use crate::{
     backend::{Origin, Outgoing},
     error::BackendError,
     in_flight::Tally,
-    kit::{Delayed, TaskName, Tasks, due_after, lock, write},
+    kit::{Delayed, NobodyListens, TaskName, Tasks, due_after, lock, write},
 };
 
 /// How many events a bus holds whose delay has not passed.
@@ -36,6 +36,7 @@ struct Waiting {
     /// Told when another one is the first to come.
     changed: Notify,
     tally: Tally,
+    nobody_listens: Arc<NobodyListens>,
 }
 
 #[derive(Default)]
@@ -45,8 +46,13 @@ struct State {
 }
 
 impl Delays {
-    pub(super) fn new(routes: Arc<RwLock<Routes>>, tally: Tally) -> Self {
-        let waiting = Waiting { routes, state: Mutex::default(), changed: Notify::new(), tally };
+    pub(super) fn new(
+        routes: Arc<RwLock<Routes>>,
+        tally: Tally,
+        nobody_listens: Arc<NobodyListens>,
+    ) -> Self {
+        let (state, changed) = (Mutex::default(), Notify::new());
+        let waiting = Waiting { routes, state, changed, tally, nobody_listens };
         Self { waiting: Arc::new(waiting), task: Tasks::default() }
     }
 
@@ -124,8 +130,13 @@ impl Waiting {
     /// many as may be here.
     fn hand_out(&self, event: Outgoing) {
         let mut routes = write(&self.routes);
-        let queues = routes.resolve(event.envelope.metadata().name());
+        let name = event.envelope.metadata().name();
+        let queues = routes.resolve(name);
         drop(routes);
+        if queues.is_empty() {
+            // It is too late to tell the publisher.
+            let _ = self.nobody_listens.note(name.as_str(), NOBODY);
+        }
         offer(&queues, Outgoing { origin: Origin::Handler, ..event });
     }
 

@@ -43,8 +43,7 @@ use crate::{
     envelope::Envelope,
     error::BackendError,
     in_flight::{InFlight, UnownedPublish},
-    kit,
-    kit::{read, write},
+    kit::{self, NobodyListens, read, write},
     maybe_ready::{BoxFuture, MaybeReady},
     register_backend,
     registry::{BackendFactory, Connect},
@@ -53,6 +52,9 @@ use crate::{
 register_backend!(BackendFactory::new("memory", CAPABILITIES, connect));
 
 const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay();
+
+/// Why an event is lost that nobody listens to.
+const NOBODY: &str = "no subscriber to it runs in this process";
 
 fn connect(connect: Connect) -> BoxFuture<'static, Result<Arc<dyn Backend>, BackendError>> {
     let backend = MemoryBackend::new(&connect.config);
@@ -68,19 +70,27 @@ pub struct MemoryBackend {
     dead_letters: Arc<Ring>,
     queue_capacity: usize,
     publish_timeout: Duration,
+    nobody_listens: Arc<NobodyListens>,
 }
 
 impl MemoryBackend {
     /// A backend without subscribers, with queues of `config.queue_capacity` events.
     pub fn new(config: &BackendConfig) -> Self {
-        let (routes, in_flight) = (Arc::<RwLock<Routes>>::default(), InFlight::default());
+        let nobody_listens = Arc::new(NobodyListens::new(config.unroutable));
+        let routes = Routes::new(!nobody_listens.is_error());
+        let (routes, in_flight) = (Arc::new(RwLock::new(routes)), InFlight::default());
         Self {
-            delays: Delays::new(Arc::clone(&routes), in_flight.tally()),
+            delays: Delays::new(
+                Arc::clone(&routes),
+                in_flight.tally(),
+                Arc::clone(&nobody_listens),
+            ),
             routes,
             in_flight,
             dead_letters: Arc::default(),
             queue_capacity: config.queue_capacity,
             publish_timeout: config.publish_timeout,
+            nobody_listens,
         }
     }
 
@@ -108,7 +118,11 @@ impl MemoryBackend {
             Some(queues) => offer(queues, event),
             None => {
                 drop(routes);
-                let queues = self.routes_mut().resolve(event.envelope.metadata().name());
+                let name = event.envelope.metadata().name();
+                let queues = self.routes_mut().resolve(name);
+                if queues.is_empty() {
+                    return Ok(self.nobody_listens.note(name.as_str(), NOBODY));
+                }
                 offer(&queues, event)
             }
         };
@@ -142,6 +156,9 @@ impl MemoryBackend {
             return Err(Box::new(Wait::Delayed(event)));
         }
         let queues = self.routes_mut().resolve(metadata.name());
+        if queues.is_empty() {
+            return Ok(self.nobody_listens.note(metadata.name().as_str(), NOBODY));
+        }
         let envelope = event.envelope;
         let Some(unowned) = unowned else {
             // What handlers publish takes no place.

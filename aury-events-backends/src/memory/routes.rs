@@ -14,6 +14,8 @@ use crate::envelope::{EventName, Topic};
 pub(super) struct Routes {
     subscriptions: Vec<(Topic, Arc<Queue>)>,
     resolved: HashMap<NameKey, Arc<[Arc<Queue>]>, BuildHasherDefault<NameHasher>>,
+    /// Whether it is remembered that an event goes nowhere. Else that is found out, and said, each time.
+    remembers_none: bool,
     intake: Intake,
 }
 
@@ -39,6 +41,10 @@ enum Intake {
 }
 
 impl Routes {
+    pub(super) fn new(remembers_none: bool) -> Self {
+        Self { remembers_none, ..Self::default() }
+    }
+
     /// Whether events are taken wherever they come from.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
@@ -60,7 +66,7 @@ impl Routes {
     pub(super) fn resolve(&mut self, name: &EventName) -> Arc<[Arc<Queue>]> {
         let topics = self.subscriptions.iter().filter(|(topic, _)| topic.matches(name));
         let queues: Arc<[_]> = topics.map(|(_, queue)| Arc::clone(queue)).collect();
-        if let Some(name) = name.as_static() {
+        if let Some(name) = name.as_static().filter(|_| self.remembers_none || !queues.is_empty()) {
             self.resolved.insert(NameKey::of(name), Arc::clone(&queues));
         }
         queues

@@ -5,7 +5,6 @@
 //! acknowledge.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,9 +16,9 @@ use lapin::{
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
     },
-    types::{FieldTable, ShortString},
+    types::FieldTable,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     declare::{DeclareError, answered, denied},
@@ -33,7 +32,7 @@ use super::{
 use crate::{
     config::Unroutable,
     error::{BackendError, WithCauses},
-    kit::{Backoff, lock},
+    kit::{Backoff, OnceAMinute, lock},
 };
 
 /// How many messages one process forwards at a time.
@@ -47,12 +46,6 @@ const REFUSED: Duration = Duration::from_secs(5);
 
 /// The longest wait before a message that was refused is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-
-/// How often one thing is logged.
-const SAY_EVERY: Duration = Duration::from_secs(60);
-
-/// How many things are remembered as logged.
-const REMEMBERED: usize = 1024;
 
 /// Takes what has waited and forwards it.
 pub(super) struct Forwarder {
@@ -156,7 +149,7 @@ impl Forwarder {
 
     /// Forwards what one consumer is given, until that has ended.
     async fn serve(&self, channel: &Channel, mut consumer: Consumer) {
-        let said = Said::default();
+        let said = OnceAMinute::default();
         let mut moving = FuturesUnordered::new();
         loop {
             let settled = tokio::select! {
@@ -181,7 +174,7 @@ impl Forwarder {
         }
     }
 
-    async fn forward(&self, delivery: Delivery, said: &Said) -> Fate {
+    async fn forward(&self, delivery: Delivery, said: &OnceAMinute) -> Fate {
         let Topology { names, .. } = &*self.topology;
         let Some(wait) = Wait::of(&delivery, names) else {
             return Fate::Stranded(
@@ -218,7 +211,7 @@ impl Forwarder {
         delivery: &Delivery,
         wait: &Wait,
         error: &BackendError,
-        said: &Said,
+        said: &OnceAMinute,
     ) -> Fate {
         let key = wait.key();
         if !wait.is_event() {
@@ -227,7 +220,7 @@ impl Forwarder {
         match wait.unroutable {
             Unroutable::Ignore => Fate::Moved,
             Unroutable::Warn => {
-                if said.may_say(key) {
+                if said.is_due(key.as_str()) {
                     tracing::warn!(
                         bus = &*self.bus,
                         event = %key,
@@ -264,11 +257,11 @@ impl Forwarder {
         delivery: &Delivery,
         mut wait: Wait,
         error: &BackendError,
-        said: &Said,
+        said: &OnceAMinute,
     ) -> Fate {
         let pause = Duration::from_secs(5 << wait.refused.min(10)).min(LONGEST_PAUSE);
         wait.refused = wait.refused.saturating_add(1);
-        if said.may_say(wait.key()) {
+        if said.is_due(wait.key().as_str()) {
             tracing::warn!(
                 bus = &*self.bus,
                 to = %wait.key(),
@@ -306,24 +299,5 @@ async fn settle(channel: &Channel, tag: u64, fate: Fate) -> lapin::Result<()> {
         Fate::Again => {
             channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true }).await
         }
-    }
-}
-
-/// What was logged lately.
-#[derive(Default)]
-struct Said(Mutex<HashMap<ShortString, Instant>>);
-
-impl Said {
-    fn may_say(&self, what: &ShortString) -> bool {
-        let mut said = lock(&self.0);
-        let now = Instant::now();
-        if said.get(what).is_some_and(|at| now < *at + SAY_EVERY) {
-            return false;
-        }
-        if said.len() >= REMEMBERED {
-            said.clear();
-        }
-        said.insert(what.clone(), now);
-        true
     }
 }

@@ -94,22 +94,20 @@ impl Mover {
 }
 
 impl Moving {
-    /// Makes moves until nobody can order any more, or until the bus is closed.
-    pub(super) async fn run(&mut self) {
+    /// Makes moves until `over`, and then those that have been ordered; or until the bus is closed.
+    pub(super) async fn run(&mut self, over: impl Future<Output = ()>) {
         let mut under_way = FuturesUnordered::new();
         let inbox = Arc::clone(&self.inbox);
         let mut closed = pin!(inbox.intake_beyond(Intake::Abandoned));
-        loop {
+        let (mut over, mut is_over) = (pin!(over), false);
+        while !is_over || !under_way.is_empty() || !self.orders.is_empty() {
             tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(order) => under_way.push(order.carry_out()),
-                    None => break,
-                },
+                Some(order) = self.orders.recv() => under_way.push(order.carry_out()),
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
+                () = &mut over, if !is_over => is_over = true,
                 () = &mut closed => return,
             }
         }
-        while under_way.next().await.is_some() {}
     }
 }
 

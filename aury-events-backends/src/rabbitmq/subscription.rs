@@ -9,7 +9,10 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use super::{
     acks::{Acks, LINGER},
@@ -70,11 +73,13 @@ impl Running {
     /// Takes deliveries in until nobody wants more, by new channels when one is lost; and moves them elsewhere.
     pub(super) async fn run(&mut self) {
         let Self { subscription, live, moving, .. } = self;
+        let over = Notify::new();
         let keeping = async {
             subscription.keep_alive(live).await;
             subscription.inbox.end();
+            over.notify_one();
         };
-        tokio::join!(keeping, moving.run());
+        tokio::join!(keeping, moving.run(over.notified()));
     }
 
     /// The same after a panic: what the channels have brought comes again by new ones.

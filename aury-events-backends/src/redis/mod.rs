@@ -14,7 +14,6 @@ mod dead_letters;
 mod idempotency;
 mod link;
 mod names;
-mod once_a_minute;
 mod probe;
 pub mod pubsub;
 mod scope;

@@ -1,13 +1,8 @@
 //! The tasks that publish: one with many messages under way, and one with a single one.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    error::Error,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
 
-use lapin::{Channel, options::ConfirmSelectOptions, types::ShortString};
+use lapin::{Channel, options::ConfirmSelectOptions};
 use tokio::{
     sync::mpsc,
     time::{Instant, interval, sleep, sleep_until, timeout},
@@ -24,10 +19,11 @@ use super::{
     in_flight::{Answer, Answers, InFlight},
     refusals::{Closed, Refusal, Refusals},
 };
-use crate::{config::Unroutable, error::BackendError, kit::Backoff};
-
-/// How many names of unroutable events are remembered, and how many of refused ones.
-const REMEMBERED: usize = 1024;
+use crate::{
+    config::Unroutable,
+    error::BackendError,
+    kit::{Backoff, NobodyListens, OnceAMinute},
+};
 
 /// How long a broker that takes messages may leave all of them unconfirmed, before they are sent again by another
 /// connection.
@@ -46,9 +42,6 @@ const ELECTION: Duration = Duration::from_secs(1);
 
 /// How long a worn channel waits for the broker's last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-
-/// How often the refusal of an event is logged.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Which task it is.
 pub(super) enum Lane {
@@ -75,9 +68,9 @@ pub(crate) struct Outbox {
     /// When the channel was replaced last since a message was refused.
     worn_at: Option<Instant>,
     /// The names of the events that nobody listens to, as far as that has been said.
-    unrouted: HashSet<ShortString>,
-    /// When the refusals of events were said.
-    refused: HashMap<ShortString, Instant>,
+    unrouted: NobodyListens,
+    /// The names of the events whose refusal has been said lately.
+    refused: OnceAMinute,
 }
 
 /// Why a channel is not used any more.
@@ -124,8 +117,8 @@ impl Outbox {
             declares: manner.are_events,
             lost_at: None,
             worn_at: None,
-            unrouted: HashSet::new(),
-            refused: HashMap::new(),
+            unrouted: NobodyListens::new(manner.unroutable),
+            refused: OnceAMinute::default(),
         }
     }
 
@@ -243,7 +236,10 @@ impl Outbox {
                         }
                     }
                     for name in unrouted {
-                        self.warn_unrouted(name);
+                        // Where it is an error, its publisher has been told.
+                        let why = "no queue is bound for it on RabbitMQ: nobody has subscribed to it yet, or its \
+                                   queues are gone";
+                        let _ = self.unrouted.note(name.as_str(), why);
                     }
                     errors.extend(more);
                 }
@@ -337,14 +333,9 @@ impl Outbox {
     /// Fails a message that the broker has refused.
     fn refuse(&mut self, request: Request, error: BackendError) {
         let name = request.message.name();
-        let now = Instant::now();
-        if self.refused.get(&name).is_none_or(|said| now > *said + SAY_EVERY) {
-            if self.refused.len() >= REMEMBERED {
-                self.refused.clear();
-            }
+        if self.refused.is_due(name.as_str()) {
             let Message { exchange, routing_key, .. } = &*request.message;
             tracing::warn!(event = %name, %exchange, %routing_key, %error, "RabbitMQ did not take a message");
-            self.refused.insert(name, now);
         }
         request.answer(Err(error));
     }
@@ -453,20 +444,6 @@ impl Outbox {
             let said =
                 "one like it was refused, and many such wait to be tried again, one at a time";
             self.refuse(request, BackendError::refused(what, said));
-        }
-    }
-
-    fn warn_unrouted(&mut self, event: ShortString) {
-        let is_said = self.manner.unroutable != Unroutable::Warn
-            || self.unrouted.len() >= REMEMBERED
-            || self.unrouted.contains(&event);
-        if !is_said {
-            tracing::warn!(
-                %event,
-                "no queue is bound for this event, so RabbitMQ has dropped it: nobody has subscribed to it yet, or its \
-                 queues are gone"
-            );
-            self.unrouted.insert(event);
         }
     }
 }

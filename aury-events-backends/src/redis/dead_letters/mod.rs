@@ -24,14 +24,13 @@ use super::{
     codec::Codec,
     link::{Commands, Connection, Link},
     names::LetterKeys,
-    once_a_minute::OnceAMinute,
 };
 use crate::{
     config::BackendConfig,
     dead_letters::{DeadLetter, DeadLetterReader, DeadLetterStore},
     envelope::EventName,
     error::BackendError,
-    kit::subscriber_name,
+    kit::{OnceAMinute, subscriber_name},
     maybe_ready::BoxFuture,
     reason::shortened_reason,
 };

@@ -60,7 +60,7 @@ use crate::{
     envelope::EventName,
     error::BackendError,
     in_flight::{InFlight, Tally},
-    kit::{Deadline, Stage, TaskName, Tasks},
+    kit::{Deadline, NobodyListens, Stage, TaskName, Tasks},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX},
     register_backend,
@@ -98,6 +98,7 @@ pub struct PubSubBackend {
     dead_letters: Arc<DeadLetters>,
     in_flight: InFlight,
     stage: Stage,
+    nobody_listens: NobodyListens,
     /// What looks after the connections and the store of dead letters.
     tasks: Tasks,
 }
@@ -154,6 +155,7 @@ impl PubSubBackend {
             dead_letters,
             in_flight,
             stage: Stage::default(),
+            nobody_listens: NobodyListens::new(config.unroutable),
             tasks,
         })
     }
@@ -266,9 +268,10 @@ impl Backend for PubSubBackend {
             let operation = || format!("publish {}", event.envelope.metadata().name());
             let send = |mut connection: Connection| {
                 let command = &command;
-                async move { connection.send_packed_command(command).await?.extract_error().map(drop) }
+                async move { connection.send_packed_command(command).await?.extract_error() }
             };
-            self.commands.run(operation, self.publish_timeout, send).await
+            let receivers = self.commands.run(operation, self.publish_timeout, send).await?;
+            self.note_receivers(event.envelope.metadata().name(), &receivers)
         })
     }
 

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use redis::{Pipeline, RedisError, Value};
 
 use super::PubSubBackend;
-use crate::{backend::Outgoing, error::BackendError, redis::link::Connection};
+use crate::{backend::Outgoing, envelope::EventName, error::BackendError, redis::link::Connection};
 
 /// How many events go to the server in one piece.
 const CHUNK: usize = 256;
@@ -23,6 +23,7 @@ type Outcome = Result<(), BackendError>;
 #[derive(Default)]
 struct Chunk {
     pipeline: Pipeline,
+    names: Vec<EventName>,
     bytes: usize,
     /// The failure of the event that follows these.
     failed: Option<BackendError>,
@@ -67,6 +68,7 @@ impl PubSubBackend {
             match self.command(&event) {
                 Ok((command, bytes)) => {
                     chunk.pipeline.add_command(command);
+                    chunk.names.push(event.envelope.metadata().name().clone());
                     chunk.bytes += bytes;
                 }
                 Err(error) => {
@@ -79,13 +81,13 @@ impl PubSubBackend {
     }
 
     async fn send(&self, chunk: Chunk) -> Vec<Outcome> {
-        let Chunk { pipeline, failed, .. } = chunk;
-        let mut outcomes = self.send_pipeline(&pipeline).await;
+        let Chunk { pipeline, names, failed, .. } = chunk;
+        let mut outcomes = self.send_pipeline(&pipeline, &names).await;
         outcomes.extend(failed.map(Err));
         outcomes
     }
 
-    async fn send_pipeline(&self, pipeline: &Pipeline) -> Vec<Outcome> {
+    async fn send_pipeline(&self, pipeline: &Pipeline, names: &[EventName]) -> Vec<Outcome> {
         if pipeline.is_empty() {
             return Vec::new();
         }
@@ -95,12 +97,35 @@ impl PubSubBackend {
             connection.send_packed_commands(pipeline, 0, count).await
         };
         match self.commands.run(operation, self.publish_timeout, send).await {
-            Ok(replies) => replies.into_iter().map(taken).collect(),
+            Ok(replies) => {
+                let replies = replies.into_iter().zip(names);
+                replies.map(|(reply, name)| self.taken(name, reply)).collect()
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 (0..count).map(|_| Err(self.same(&error, operation()))).collect()
             }
         }
+    }
+
+    /// What the server said about one event.
+    fn taken(&self, name: &EventName, reply: Value) -> Outcome {
+        match reply {
+            Value::ServerError(error) => {
+                Err(BackendError::other("publish an event", RedisError::from(error)))
+            }
+            receivers => self.note_receivers(name, &receivers),
+        }
+    }
+
+    /// Takes note that nobody was connected to receive an event, of which the server keeps nothing. In a cluster, it knows of
+    /// its own node alone.
+    pub(super) fn note_receivers(&self, name: &EventName, receivers: &Value) -> Outcome {
+        if *receivers != Value::Int(0) || self.commands.connector().client().is_cluster() {
+            return Ok(());
+        }
+        self.nobody_listens
+            .note(name.as_str(), "no process that listens to it is connected to Redis")
     }
 
     /// The failure of a chunk, as the failure of one of its events.
@@ -114,15 +139,5 @@ impl PubSubBackend {
         } else {
             BackendError::other(operation, Arc::clone(error))
         }
-    }
-}
-
-/// What the server said about one event.
-fn taken(reply: Value) -> Outcome {
-    match reply {
-        Value::ServerError(error) => {
-            Err(BackendError::other("publish an event", RedisError::from(error)))
-        }
-        _ => Ok(()),
     }
 }

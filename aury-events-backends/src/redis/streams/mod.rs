@@ -91,7 +91,6 @@ use super::{
     dead_letters::DeadLetters,
     link::{Commands, Link, RedisConnector, SuitsSubscriber},
     names::check_prefix,
-    once_a_minute::OnceAMinute,
     probe::Use,
 };
 use crate::{
@@ -103,7 +102,7 @@ use crate::{
     envelope::EventName,
     error::BackendError,
     in_flight::InFlight,
-    kit::{Stage, TaskName, Tasks, read, subscriber_name, write},
+    kit::{OnceAMinute, Stage, TaskName, Tasks, read, subscriber_name, write},
     maybe_ready::{BoxFuture, MaybeReady},
     redis::settings::{self, KEY_PREFIX, PREFETCH},
     register_backend,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     envelope::{Envelope, EventName},
-    redis::once_a_minute::OnceAMinute,
+    kit::OnceAMinute,
 };
 
 /// How many new entries are taken in at a time: the first are handled while the next are decoded.
