@@ -221,14 +221,43 @@ pub fn causes<'a>(
     successors(error.source(), |&cause| cause.source())
 }
 
-/// An error on one line, with the chain of its causes.
+/// A text on one line: control characters and line separators are escaped, so that a text from outside cannot forge a
+/// line of a log.
+#[derive(Debug)]
+pub struct OneLine<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Write::write_fmt(&mut Escaping(f), format_args!("{}", self.0))
+    }
+}
+
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let ends_line = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}');
+        for part in text.split_inclusive(ends_line) {
+            match part.chars().next_back().filter(|&last| ends_line(last)) {
+                Some(last) => {
+                    self.0.write_str(&part[..part.len() - last.len_utf8()])?;
+                    fmt::Display::fmt(&last.escape_debug(), self.0)?;
+                }
+                None => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error on one line, with the chain of its causes. Line breaks in it are escaped, as by [`OneLine`].
 #[derive(Debug)]
 pub struct WithCauses<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.0, f)?;
-        causes(self.0).try_for_each(|cause| write!(f, ": {cause}"))
+        fmt::Display::fmt(&OneLine(self.0), f)?;
+        causes(self.0).try_for_each(|cause| write!(f, ": {}", OneLine(cause)))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use crate::{envelope::DecodeError, error::WithCauses};
+use crate::{
+    envelope::DecodeError,
+    error::{OneLine, WithCauses},
+};
 
 /// Why a delivery became a dead letter.
 #[derive(Debug)]
@@ -41,11 +44,11 @@ impl DeadLetterReason {
 }
 
 impl fmt::Display for DeadLetterReason {
-    /// The reason with its chain of causes.
+    /// The reason with its chain of causes, on one line: line breaks are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => write!(f, "the handler failed: {}", WithCauses(&**error)),
-            Self::Panicked(message) => write!(f, "the handler panicked: {message}"),
+            Self::Panicked(message) => write!(f, "the handler panicked: {}", OneLine(message)),
             Self::TimedOut(limit) => write!(f, "the handler did not end within {limit:?}"),
             Self::Undecodable(error) => {
                 write!(f, "the event could not be decoded: {}", WithCauses(error))
@@ -72,4 +75,19 @@ pub(crate) fn shortened_reason(reason: &str) -> &str {
         end -= 1;
     }
     &reason[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_handler_says_cannot_forge_a_line_of_a_log() {
+        let said = "no\r\nERROR forged\u{2028}\u{1b}[31m \"quoted\" ü";
+        let shown = "no\\r\\nERROR forged\\u{2028}\\u{1b}[31m \"quoted\" ü";
+        let failed = DeadLetterReason::Failed(said.into());
+        assert_eq!(failed.to_string(), format!("the handler failed: {shown}"));
+        let panicked = DeadLetterReason::Panicked(said.to_owned());
+        assert_eq!(panicked.to_string(), format!("the handler panicked: {shown}"));
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     fmt,
+    str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// The identity of an event: unique within its source (CloudEvents 1.0 §`id`).
@@ -112,6 +115,22 @@ impl From<&str> for EventId {
     }
 }
 
+/// Takes any text, as `From<&str>` does.
+impl FromStr for EventId {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
+    }
+}
+
+/// As its text.
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -135,6 +154,17 @@ mod tests {
 
     fn id_at(millis: u64) -> EventId {
         uuid_v7(UNIX_EPOCH + Duration::from_millis(millis), random::words()).into()
+    }
+
+    #[test]
+    fn ids_and_names_are_read_from_texts_and_written_as_such() {
+        for text in ["0191c2a0-7e5f-7d7a-8b1c-2f6a4f0d9e11", "order \"7\""] {
+            let id: EventId = text.parse().unwrap();
+            assert_eq!(serde_json::to_value(&id).unwrap(), text);
+        }
+        let name: super::super::EventName = "order.created".parse().unwrap();
+        assert_eq!(serde_json::to_value(&name).unwrap(), "order.created");
+        assert!("order..created".parse::<super::super::EventName>().is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Event names.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
 
 use super::SharedStr;
 
@@ -67,6 +69,21 @@ impl EventName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for EventName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        Self::parse(name)
+    }
+}
+
+/// As its text.
+impl Serialize for EventName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

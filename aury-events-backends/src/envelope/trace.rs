@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::random;
@@ -131,6 +132,13 @@ macro_rules! debug_as_display {
     )*};
 }
 debug_as_display!(TraceId, SpanId, TraceContext);
+
+/// As its text of 32 hexadecimal digits.
+impl Serialize for TraceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// A `traceparent` header that W3C Trace Context §3.2 does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

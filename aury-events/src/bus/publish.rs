@@ -322,7 +322,7 @@ pub(super) fn check_hops<E: Event>(
     match cause.map(Cause::hops_on) {
         Some(hops) if hops > max_hops => {
             let subscriber = Current::subscriber();
-            Err(PublishError::event_loop(name_of::<E>(), subscriber.as_deref(), hops, max_hops))
+            Err(PublishError::too_many_hops(name_of::<E>(), subscriber.as_deref(), hops, max_hops))
         }
         _ => Ok(()),
     }

@@ -30,10 +30,10 @@ pub enum Error {
     PublishAll(PublishAllError),
     /// A subscription could not be made.
     Subscribe(SubscribeError),
-    /// A dead letter could not be replayed or purged.
-    DeadLetter(BackendError),
-    /// The backend failed otherwise.
+    /// The backend of a bus failed.
     Backend(BackendFailure),
+    /// A backend failed in a call that does not know its bus, such as `DeadLetter::replay`.
+    BackendOperation(BackendError),
     /// Shutting down took too long.
     Shutdown(ShutdownError),
 }
@@ -47,8 +47,8 @@ impl Error {
             Self::Publish(error) => error,
             Self::PublishAll(error) => error,
             Self::Subscribe(error) => error,
-            Self::DeadLetter(error) => error,
             Self::Backend(error) => error,
+            Self::BackendOperation(error) => error,
             Self::Shutdown(error) => error,
         }
     }
@@ -104,7 +104,7 @@ into_error! {
     Publish(PublishError),
     PublishAll(PublishAllError),
     Subscribe(SubscribeError),
-    DeadLetter(BackendError),
     Backend(BackendFailure),
+    BackendOperation(BackendError),
     Shutdown(ShutdownError),
 }

@@ -18,7 +18,7 @@ pub enum PublishError {
     /// The event's bus does not exist here.
     UnknownBus(UnknownBus),
     /// Subscribers feed each other: the event has more predecessors than `EVENT_MAX_HOPS` allows.
-    EventLoop {
+    TooManyHops {
         /// The event that was not published.
         event: EventName,
         /// The subscriber that wanted to publish it.
@@ -41,14 +41,14 @@ pub enum PublishError {
 
 impl PublishError {
     #[cold]
-    pub(crate) fn event_loop(
+    pub(crate) fn too_many_hops(
         event: EventName,
         subscriber: Option<&str>,
         hops: u16,
         max_hops: u16,
     ) -> Self {
         let subscriber = subscriber.unwrap_or("(a task of its own)").to_owned();
-        Self::EventLoop { event, subscriber, hops, max_hops }
+        Self::TooManyHops { event, subscriber, hops, max_hops }
     }
 
     #[cold]
@@ -109,20 +109,20 @@ impl PublishError {
     }
 
     /// The kind of the error in one word, for labels: that of the backend's error, or `closed`, `unknown_bus`,
-    /// `event_loop` or `no_delay`.
+    /// `too_many_hops` or `no_delay`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Closed { .. } => "closed",
             Self::UnknownBus(_) => "unknown_bus",
-            Self::EventLoop { .. } => "event_loop",
+            Self::TooManyHops { .. } => "too_many_hops",
             Self::NoDelay { .. } => "no_delay",
             Self::Backend(failure) => failure.error().kind(),
         }
     }
 
     /// Whether the loop guard stopped a chain of events.
-    pub fn is_event_loop(&self) -> bool {
-        matches!(self, Self::EventLoop { .. })
+    pub fn is_too_many_hops(&self) -> bool {
+        matches!(self, Self::TooManyHops { .. })
     }
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for PublishError {
                 write!(f, "the bus `{bus}` is shutting down and takes no more events")
             }
             Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
-            Self::EventLoop { event, subscriber, hops, max_hops } => write!(
+            Self::TooManyHops { event, subscriber, hops, max_hops } => write!(
                 f,
                 "event loop: `{event}`, published by the subscriber `{subscriber}`, has {hops} events before it in its \
                  chain; EVENT_MAX_HOPS allows {max_hops}"
