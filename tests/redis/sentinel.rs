@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -55,9 +55,30 @@ impl Guarded {
     }
 }
 
+/// What is done to the servers, each with the number that was confirmed last before it.
+#[derive(Default)]
+struct Course(Vec<(String, u64)>);
+
+impl Course {
+    fn note(&mut self, what: impl Into<String>, confirmed: &AtomicU64) {
+        self.0.push((what.into(), confirmed.load(SeqCst)));
+    }
+
+    /// What was done last before an event was published, and next.
+    fn around(&self, number: u64) -> String {
+        let next = self.0.partition_point(|(_, confirmed)| *confirmed < number);
+        let around = &self.0[next.saturating_sub(1)..(next + 1).min(self.0.len())];
+        format!("{number}: {around:?}")
+    }
+}
+
 /// Publishes numbers, one after the other, until it is told to stop. Gives those that were confirmed.
-fn publish(bus: &EventBus, stop: &Arc<AtomicBool>) -> JoinHandle<BTreeSet<u64>> {
-    let (bus, stop) = (bus.clone(), Arc::clone(stop));
+fn publish(
+    bus: &EventBus,
+    stop: &Arc<AtomicBool>,
+    latest: &Arc<AtomicU64>,
+) -> JoinHandle<BTreeSet<u64>> {
+    let (bus, stop, latest) = (bus.clone(), Arc::clone(stop), Arc::clone(latest));
     tokio::spawn(async move {
         let mut confirmed = BTreeSet::new();
         for number in 0.. {
@@ -66,6 +87,7 @@ fn publish(bus: &EventBus, stop: &Arc<AtomicBool>) -> JoinHandle<BTreeSet<u64>> 
             }
             if bus.publish(Order { number }).await.is_ok() {
                 confirmed.insert(number);
+                latest.store(number, SeqCst);
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -86,21 +108,28 @@ async fn rounds(count: usize) {
         .unwrap();
     let bus = manager.default_bus();
     let stop = Arc::<AtomicBool>::default();
-    let publishing = publish(&bus, &stop);
+    let (latest, mut course) = (Arc::<AtomicU64>::default(), Course::default());
+    let publishing = publish(&bus, &stop, &latest);
     for _ in 0..count {
         let goes_on = async |what: &str| {
             let so_far = numbers.count();
             until(what, SOON, || numbers.count() > so_far + 100).await;
         };
         goes_on("events are handled").await;
+        course.note("failover begins", &latest);
         tokio::task::block_in_place(|| guarded.sentinels.fail_over());
+        course.note("failover is over", &latest);
         goes_on("events are handled after a failover").await;
 
         let before = guarded.sentinels.primary();
+        course.note("primary is killed", &latest);
         guarded.primary().kill();
+        course.note("primary was killed", &latest);
         until("another primary is chosen", SOON, || guarded.sentinels.primary() != before).await;
         let dead = |it: &&mut RedisServer| Some(it.address().port()) == before;
+        course.note("another one is chosen", &latest);
         guarded.servers.iter_mut().find(dead).expect("the one that was killed").start_again();
+        course.note("the dead one is there again", &latest);
         goes_on("events are handled after the primary was killed").await;
     }
     stop.store(true, SeqCst);
@@ -112,7 +141,15 @@ async fn rounds(count: usize) {
         sleep(Duration::from_millis(20)).await;
     }
     let lost = numbers.missing_of(&confirmed);
-    assert!(lost.is_empty(), "{} of {} confirmed events: {lost:?}", lost.len(), confirmed.len());
+    let where_lost: Vec<_> = lost.iter().map(|number| course.around(*number)).collect();
+    let logs: Vec<_> = guarded.servers.iter().map(RedisServer::log).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} confirmed events: {where_lost:#?}\n{}",
+        lost.len(),
+        confirmed.len(),
+        logs.join("\n--- another server ---\n")
+    );
     manager.shutdown().await.unwrap();
 }
 

@@ -249,7 +249,8 @@ impl RedisServer {
         self.process.ended().is_none()
     }
 
-    fn log(&self) -> String {
+    /// What it has logged since it was started last.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }

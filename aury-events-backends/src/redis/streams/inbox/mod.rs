@@ -248,6 +248,14 @@ impl Inbox {
         }
     }
 
+    /// How many entries can be read besides so many that are about to be taken in, if a round trip pays. What
+    /// [`wait_for_room`](Self::wait_for_room) waits for.
+    pub(super) fn room_after(&self, coming: usize) -> Option<usize> {
+        let room = self.room_in(&self.state()).saturating_sub(coming);
+        let pays = room > 0 && room >= self.limits.prefetch.div_ceil(2);
+        (pays && self.intake() == Intake::Open).then_some(room)
+    }
+
     /// How many entries can be read now.
     fn room_in(&self, state: &State) -> usize {
         let Limits { prefetch, bytes } = self.limits;

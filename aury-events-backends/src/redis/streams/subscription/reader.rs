@@ -1,15 +1,15 @@
 //! Reading the streams of a group.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 
 use super::{
     super::{
         inbox::{DeliveryCount, Inbox, Intake, Place},
         server::{
-            Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
+            Entry, Failure, Group, RETRIES, Stream, is_missing_group, parse_entries, parse_pending,
             parse_streams,
         },
         shared::Shared,
@@ -70,10 +70,16 @@ impl Reader {
         self.say_gone(&self.group.restore(server, keys).await?);
         self.recover().await?;
         interruptions.begin(&self.inbox);
-        let mut turn = 0;
-        while let Some(room) = self.inbox.wait_for_room().await {
-            match all.while_it_lasts(self.read(&mut connection, room, turn)).await {
-                Ok(()) => interruptions.end(&self.shared, &self.inbox),
+        let (mut turn, mut replied) = (0, Reply::default());
+        loop {
+            let Some(room) = self.room_beside(&mut replied).await else { break };
+            let reading = self.read(&mut connection, room, turn);
+            let reading = self.taking_in(std::mem::take(&mut replied), reading);
+            match all.while_it_lasts(reading).await {
+                Ok(reply) => {
+                    replied = reply;
+                    interruptions.end(&self.shared, &self.inbox);
+                }
                 Err(error) if is_missing_group(&error) => {
                     self.say_gone(&self.group.restore(server, keys).await?);
                 }
@@ -87,6 +93,30 @@ impl Reader {
             turn += 1;
         }
         Ok(())
+    }
+
+    /// Waits for room beside a reply. It is taken in here, unless there is room for another one by now.
+    async fn room_beside(&self, replied: &mut Reply) -> Option<usize> {
+        if let Some(room) = self.inbox.room_after(replied.count()) {
+            return Some(room);
+        }
+        self.take_in(std::mem::take(replied));
+        self.inbox.wait_for_room().await
+    }
+
+    /// Takes in a reply while the server works on the next one.
+    async fn taking_in<T>(&self, replied: Reply, reading: impl Future<Output = T>) -> T {
+        let mut reading = pin!(reading);
+        if replied.count() > 0 {
+            let early = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
+            // So that the task of the connection sends it.
+            yield_now().await;
+            self.take_in(replied);
+            if let Poll::Ready(read) = early {
+                return read;
+            }
+        }
+        reading.await
     }
 
     /// Says that somebody has deleted streams, or their groups. What was in them is lost.
@@ -110,13 +140,13 @@ impl Reader {
         connection: &mut MultiplexedConnection,
         room: usize,
         turn: usize,
-    ) -> Result<(), RedisError> {
+    ) -> Result<Reply, RedisError> {
         let streams = self.group.streams();
         let events: Vec<usize> =
             (1..streams.len()).filter(|number| streams[*number].is_stream()).collect();
         if events.is_empty() {
             sleep(BLOCK).await;
-            return Ok(());
+            return Ok(Reply::default());
         }
         let taken = events.len().min(room);
         let has_all = taken == events.len();
@@ -126,8 +156,7 @@ impl Reader {
         let read = read_group(&self.group, room / taken, Some(block), &chosen);
         let reading = connection.send_packed_command(&read);
         let value = within(block + ANSWER, reading).await?.extract_error()?;
-        self.take_in(value, &streams);
-        Ok(())
+        Ok(Reply::new(value, streams))
     }
 
     /// Reads retries that are due, without waiting. They are few, and reading them apart leaves all room to the events.
@@ -139,16 +168,13 @@ impl Reader {
         let streams = self.group.streams();
         let read = read_group(&self.group, room, None, &[&streams[RETRIES]]);
         let value = self.shared.server.ask(&read).await?;
-        self.take_in(value, &streams);
+        self.take_in(Reply::new(value, streams));
         Ok(())
     }
 
-    fn take_in(&self, value: Value, streams: &[Stream]) {
-        for (key, entries) in parse_streams(value) {
-            let Some(number) = streams.iter().position(|it| it.key.as_bytes() == key) else {
-                continue;
-            };
-            self.shared.receive_new(&self.inbox, number, &streams[number], entries);
+    fn take_in(&self, reply: Reply) {
+        for (number, entries) in reply.entries {
+            self.shared.receive_new(&self.inbox, number, &reply.streams[number], entries);
         }
     }
 
@@ -186,6 +212,28 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+/// What a read has found.
+#[derive(Default)]
+struct Reply {
+    /// The streams of the group when it was read.
+    streams: Arc<[Stream]>,
+    /// Entries, each with the number of their stream.
+    entries: Vec<(usize, Vec<Entry>)>,
+}
+
+impl Reply {
+    fn new(value: Value, streams: Arc<[Stream]>) -> Self {
+        let number = |key: Vec<u8>| streams.iter().position(|it| it.key.as_bytes() == key);
+        let found = parse_streams(value).into_iter();
+        let entries = found.filter_map(|(key, entries)| Some((number(key)?, entries))).collect();
+        Self { streams, entries }
+    }
+
+    fn count(&self) -> usize {
+        self.entries.iter().map(|(_, entries)| entries.len()).sum()
     }
 }
 
