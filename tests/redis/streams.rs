@@ -283,11 +283,13 @@ async fn what_is_held_is_bounded_and_a_cancelled_consumer_hands_it_out() {
     let (server, [backend]) = Server::with_backends().await;
     let mut consumer = subscribed(&backend, to_order()).await;
     publish(&backend, "order", 0..600).await;
-    eventually("it reads ahead", async || backend.in_flight().count() == 256).await;
+    // It reads when there is room for half of what it may hold.
+    eventually("it reads ahead", async || backend.in_flight().count() > 128).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(backend.in_flight().count(), 256);
+    let held = backend.in_flight().count();
+    assert!(held <= 256, "{held}");
     consumer.canceller().cancel();
-    for expected in 0..256 {
+    for expected in 0..held {
         assert_eq!(ack(next(&mut consumer).await).await, expected);
     }
     assert!(next_within(&mut consumer, DEADLINE).await.is_none());

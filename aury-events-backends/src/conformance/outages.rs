@@ -24,9 +24,10 @@ use super::{
     sharing::publish,
     subject::{Fault, Unsupported},
     subscriber::Worker,
-    trial::{HELD, Need, Trial},
+    trial::{Need, Trial},
     wait::{DEADLINE, until},
 };
+use crate::config::PREFETCH;
 
 /// How many events are published in all, most of them around the fault.
 const EVENTS: u32 = 3_000;
@@ -36,6 +37,8 @@ const CALM: u32 = 500;
 const PUBLISHERS: u32 = 8;
 /// The subscribers, each with a connection of its own.
 const SUBSCRIBERS: [&str; 3] = ["mail", "stock", "audit"];
+/// How many deliveries each of them holds unacknowledged, where its backend counts them.
+const HELD: usize = 32;
 /// How long nothing is confirmed before a server is taken to be gone, where publishers get no error.
 const STANDSTILL: Duration = Duration::from_millis(300);
 /// How long an application waits before it publishes again after an error.
@@ -81,7 +84,9 @@ impl Scene {
         let ledger = Ledger::of(SUBSCRIBERS);
         let mut workers = Vec::new();
         for subscriber in SUBSCRIBERS {
-            let process = trial.process("shop").await;
+            let mut connect = trial.connect("shop");
+            connect.config.set(&PREFETCH, HELD).expect("it is a number in its range");
+            let process = trial.process_as(connect).await;
             workers.push(process.subscribe(subscriber).await.handle_into(&ledger));
         }
         let most_held = HELD * SUBSCRIBERS.len();

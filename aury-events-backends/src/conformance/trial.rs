@@ -8,18 +8,10 @@ use super::{
     process::{Process, SOURCE},
     subject::{AnySubject, Fault, Unsupported},
 };
-use crate::{
-    backend::Capabilities,
-    config::{BackendConfig, PREFETCH},
-    envelope::EventName,
-    registry::Connect,
-};
+use crate::{backend::Capabilities, config::BackendConfig, envelope::EventName, registry::Connect};
 
 /// How long a publish may take in the suite: short, so that an outage is noticed by those who publish.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How many deliveries a subscriber of the suite holds unacknowledged, where its backend counts them.
-pub(super) const HELD: usize = 32;
 
 pub(super) struct Trial {
     subject: Arc<dyn AnySubject>,
@@ -71,10 +63,7 @@ impl Trial {
 
     /// What a process of a service is told.
     pub(super) fn connect(&self, service: &str) -> Connect {
-        let mut config =
-            BackendConfig { publish_timeout: PUBLISH_TIMEOUT, ..BackendConfig::default() };
-        // What a process holds when it dies is repeated, which is bounded.
-        config.set(&PREFETCH, HELD).expect("it is a number in its range");
+        let config = BackendConfig { publish_timeout: PUBLISH_TIMEOUT, ..BackendConfig::default() };
         Connect::new(
             self.namespace.as_str(),
             format!("{}-{service}", self.namespace),
