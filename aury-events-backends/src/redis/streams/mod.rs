@@ -15,7 +15,7 @@
 //!   there, and later ones go on where the group is. A pattern's group begins at that same time on streams that appear
 //!   later, so events of a new name are not missed either. Streams that other programs write to have to be in the set
 //!   `{prefix}:streams` for patterns to find them.
-//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries (256 by default) whose handler is not
+//! - An entry is delivered until it is acknowledged. Each subscriber holds at most `prefetch` entries whose handler is not
 //!   done, and at most as many again that it has taken over or that are due for a retry; and at most `queue_bytes` bytes.
 //!   Entries whose settlement the server has not taken yet do not count, up to about a thousand of them.
 //! - A process that dies leaves its entries to others, which take them over once it has given no sign of life, and the
