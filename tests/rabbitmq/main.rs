@@ -30,6 +30,8 @@ mod retries;
 mod rights;
 #[path = "../policies/mod.rs"]
 mod rows;
+#[path = "../runtimes/mod.rs"]
+mod runtimes;
 #[path = "../spans/mod.rs"]
 mod seen_spans;
 mod settlements;

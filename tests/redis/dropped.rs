@@ -21,3 +21,13 @@ fn fifty_dropped_managers_leave_nothing_on_redis_streams() {
         ("EVENT_URL", &server.url()),
     ]);
 }
+
+#[test]
+#[ignore = "needs redis-server; tests/run installs it"]
+fn a_runtime_that_has_ended_is_told_and_init_may_start_anew() {
+    for backend in ["redis", "redis-streams"] {
+        let server = RedisServer::start();
+        let test = crate::runtimes::a_runtime_that_has_ended_is_told_and_init_may_start_anew;
+        test(backend, &server.url());
+    }
+}

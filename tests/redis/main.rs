@@ -23,6 +23,8 @@ mod pubsub;
 mod pulse;
 #[path = "../policies/mod.rs"]
 mod rows;
+#[path = "../runtimes/mod.rs"]
+mod runtimes;
 mod scopes;
 #[path = "../spans/mod.rs"]
 mod seen_spans;

@@ -30,6 +30,8 @@ mod process;
 mod publishing;
 mod raw;
 mod receipts;
+#[path = "../runtimes/mod.rs"]
+mod runtimes;
 #[path = "../spans/mod.rs"]
 mod seen_spans;
 mod shutdown;

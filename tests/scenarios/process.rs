@@ -115,3 +115,8 @@ async fn a_password_appears_nowhere() {
         assert!(!run.stderr.is_empty(), "{variable}={value} is accepted without a word");
     }
 }
+
+#[test]
+fn a_runtime_that_has_ended_is_told_and_init_may_start_anew() {
+    crate::runtimes::a_runtime_that_has_ended_is_told_and_init_may_start_anew("memory", "");
+}

@@ -7,7 +7,7 @@ mod subscribe;
 
 use std::{fmt, sync::Arc};
 
-use aury_events_backends::{Backend, EventId, Health, Topic, envelope::Pattern};
+use aury_events_backends::{Backend, BackendError, EventId, Health, Topic, envelope::Pattern};
 
 pub use self::{dead_letters::DeadLetters, publish::Publish};
 use crate::{
@@ -107,7 +107,7 @@ impl EventBus {
         }
         let Some((at, error)) = failed else { return Ok(ids) };
         ids.truncate(at);
-        let error = PublishError::from_backend(error, self.name());
+        let error = self.not_published(error);
         if let Some(span) = &span {
             span.fail(error.kind());
         }
@@ -174,7 +174,14 @@ impl EventBus {
 
     /// How the backend and the subscriptions in this process are.
     pub fn health(&self) -> Health {
-        self.core().health()
+        let mut health = self.core().health();
+        if self.handle.async_runtime.has_ended() {
+            health.is_up = false;
+            health.problem =
+                Some("the Tokio runtime that the buses were started on has ended".into());
+            health.subscriptions.iter_mut().for_each(|subscription| subscription.is_live = false);
+        }
+        health
     }
 
     /// Waits until everything that has reached this process is handled, what subscribers publish meanwhile included.
@@ -185,9 +192,24 @@ impl EventBus {
     /// Other publishers go on meanwhile, so it is of use where the caller knows that there are none: in tests, in batch
     /// programs. Called by a subscriber, it would wait for itself.
     ///
+    /// It also returns when the runtime has ended that the buses were started on: nothing is handled any more then.
+    ///
     /// Cancel safe.
     pub async fn settled(&self) {
-        self.backend().in_flight().settled().await;
+        tokio::select! {
+            () = self.backend().in_flight().settled() => {}
+            () = self.handle.async_runtime.end() => {}
+        }
+    }
+
+    /// Why the backend did not take an event.
+    #[cold]
+    fn not_published(&self, error: BackendError) -> PublishError {
+        if self.handle.async_runtime.has_ended() {
+            PublishError::runtime_ended(self.name())
+        } else {
+            PublishError::from_backend(error, self.name())
+        }
     }
 }
 

@@ -260,7 +260,7 @@ impl<E: Event> Future for Publish<E> {
         let id = outgoing.envelope.metadata().id();
         match hand_over(core, outgoing) {
             Ok(Ok(())) => Poll::Ready(Ok(id)),
-            Ok(Err(error)) => Poll::Ready(Err(PublishError::from_backend(error, core.name()))),
+            Ok(Err(error)) => Poll::Ready(Err(bus.not_published(error))),
             Err(published) => {
                 this.wait(id, None, published);
                 this.poll_waiting(task)
@@ -293,7 +293,7 @@ fn outcome(
 ) -> Result<EventId, PublishError> {
     let error = match published {
         Ok(()) => return Ok(id),
-        Err(error) => PublishError::from_backend(error, bus.name()),
+        Err(error) => bus.not_published(error),
     };
     if let Some(span) = span {
         span.fail(error.kind());

@@ -15,6 +15,11 @@ pub enum PublishError {
         /// The bus.
         bus: String,
     },
+    /// The Tokio runtime that the buses were started on has ended, and everything that ran for them with it.
+    RuntimeEnded {
+        /// The bus.
+        bus: String,
+    },
     /// The event's bus does not exist here.
     UnknownBus(UnknownBus),
     /// Subscribers feed each other: the event has more predecessors than `EVENT_MAX_HOPS` allows.
@@ -57,6 +62,11 @@ impl PublishError {
     }
 
     #[cold]
+    pub(crate) fn runtime_ended(bus: &str) -> Self {
+        Self::RuntimeEnded { bus: bus.to_owned() }
+    }
+
+    #[cold]
     pub(crate) fn from_backend(error: BackendError, bus: &str) -> Self {
         if error.is_closed() {
             Self::Closed { bus: bus.to_owned() }
@@ -68,6 +78,11 @@ impl PublishError {
     /// Whether the bus is shutting down or has been shut down.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether the Tokio runtime that the buses were started on has ended.
+    pub fn is_runtime_ended(&self) -> bool {
+        matches!(self, Self::RuntimeEnded { .. })
     }
 
     /// What the backend reported, if it could not take the event.
@@ -108,11 +123,12 @@ impl PublishError {
         self.is_of_backend(BackendError::is_not_connected)
     }
 
-    /// The kind of the error in one word, for labels: that of the backend's error, or `closed`, `unknown_bus`,
-    /// `too_many_hops` or `no_delay`.
+    /// The kind of the error in one word, for labels: that of the backend's error, or `closed`, `runtime_ended`,
+    /// `unknown_bus`, `too_many_hops` or `no_delay`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Closed { .. } => "closed",
+            Self::RuntimeEnded { .. } => "runtime_ended",
             Self::UnknownBus(_) => "unknown_bus",
             Self::TooManyHops { .. } => "too_many_hops",
             Self::NoDelay { .. } => "no_delay",
@@ -132,6 +148,10 @@ impl fmt::Display for PublishError {
             Self::Closed { bus } => {
                 write!(f, "the bus `{bus}` is shutting down and takes no more events")
             }
+            Self::RuntimeEnded { bus } => write!(
+                f,
+                "the Tokio runtime that the bus `{bus}` was started on has ended; start the buses again on this one"
+            ),
             Self::UnknownBus(unknown) => fmt::Display::fmt(unknown, f),
             Self::TooManyHops { event, subscriber, hops, max_hops } => write!(
                 f,

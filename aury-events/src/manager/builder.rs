@@ -20,7 +20,9 @@ use crate::{
     declared::{Catalogue, DEFAULT_BUS},
     dispatch::SubscriberEntry,
     error::{BackendFailure, Problem, StartError},
-    runtime::{Breakers, BusCore, CircuitBreaker, Core, Ending, Handle, Middleware, States},
+    runtime::{
+        AsyncRuntime, Breakers, BusCore, CircuitBreaker, Core, Ending, Handle, Middleware, States,
+    },
 };
 
 /// How many events may precede one in its chain, unless said otherwise.
@@ -220,6 +222,7 @@ impl EventBusManagerBuilder {
     ) -> Result<EventBusManager, StartError> {
         let service: Arc<str> = service.into();
         let source = interned(&self.source.unwrap_or_else(|| format!("/{service}")));
+        let async_runtime = AsyncRuntime::watch();
         let mut buses = Vec::new();
         let mut problems = Vec::new();
         for (name, config) in self.buses {
@@ -260,6 +263,7 @@ impl EventBusManagerBuilder {
             breakers: self.breakers,
             idempotency: self.idempotency.unwrap_or_else(|| Box::<MemoryIdempotency>::default()),
             catalogue,
+            async_runtime,
             ending: Ending::default(),
             is_shut_down: tokio::sync::Mutex::default(),
             spawned: std::sync::Mutex::default(),

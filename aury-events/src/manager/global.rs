@@ -1,6 +1,8 @@
 //! The process-wide manager, for those who need no other.
 
-use once_cell::sync::OnceCell;
+use std::sync::RwLock;
+
+use aury_events_backends::kit::{read, write};
 
 use super::{EventBusManager, EventBusManagerBuilder};
 use crate::{
@@ -10,7 +12,12 @@ use crate::{
     runtime::Current,
 };
 
-static MANAGER: OnceCell<EventBusManager> = OnceCell::new();
+static MANAGER: RwLock<Option<EventBusManager>> = RwLock::new(None);
+
+/// The manager of the process, unless its runtime has ended: then a new one may take its place.
+fn running() -> Option<EventBusManager> {
+    read(&MANAGER).clone().filter(|manager| !manager.0.async_runtime.has_ended())
+}
 
 /// Starts the buses that the environment describes, with all subscribers that are linked into the program, and makes
 /// them the process's own: those of [`publish`], [`bus`] and [`default_bus`].
@@ -34,13 +41,14 @@ impl EventBusManagerBuilder {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start); and when the process has its manager already.
+    /// As [`start`](Self::start); and when the process has its manager already, also one that has been shut down. Where the
+    /// Tokio runtime has ended that it was started on, as with each `#[tokio::test]`, the new one takes its place.
     pub async fn init(self) -> Result<EventBusManager, Error> {
-        if MANAGER.get().is_some() {
+        if running().is_some() {
             return Err(Error::AlreadyInitialised);
         }
         let manager = self.start().await?;
-        if MANAGER.set(manager.clone()).is_err() {
+        if !take_place(&manager) {
             // Another call was faster while this one connected.
             manager.shutdown().await?;
             return Err(Error::AlreadyInitialised);
@@ -49,11 +57,24 @@ impl EventBusManagerBuilder {
     }
 }
 
+/// Makes it the manager of the process, if there is none whose runtime goes on.
+fn take_place(manager: &EventBusManager) -> bool {
+    let mut place = write(&MANAGER);
+    if place.as_ref().is_some_and(|other| !other.0.async_runtime.has_ended()) {
+        return false;
+    }
+    let ended = place.replace(manager.clone());
+    drop(place);
+    // What it held is let go of when others may look at the place.
+    drop(ended);
+    true
+}
+
 /// The manager of the event that the current task handles, else that of the process.
 fn manager() -> Option<EventBusManager> {
     match Current::core() {
         Some(core) => core.handle().map(EventBusManager::new),
-        None => MANAGER.get().cloned(),
+        None => read(&MANAGER).clone(),
     }
 }
 

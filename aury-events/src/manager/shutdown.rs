@@ -25,7 +25,8 @@ impl EventBusManager {
     ///
     /// # Errors
     ///
-    /// When something was left over: see [`ShutdownError::left`].
+    /// When something was left over: see [`ShutdownError::left`]. When the Tokio runtime has ended that the buses were
+    /// started on: see [`ShutdownError::is_runtime_ended`].
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.boxed_shutdown().await
     }
@@ -39,6 +40,10 @@ impl EventBusManager {
         let mut is_shut_down = self.0.is_shut_down.lock().await;
         if *is_shut_down {
             return Ok(());
+        }
+        if self.0.async_runtime.has_ended() {
+            *is_shut_down = true;
+            return Err(ShutdownError::runtime_ended(self.0.async_runtime.left()));
         }
         let buses = &self.0.buses;
         let limit = buses.iter().map(BusCore::shutdown_timeout).max().unwrap_or_default();
@@ -65,6 +70,7 @@ impl EventBusManager {
             .filter_map(|subscription| subscription.breaker.as_deref())
             .for_each(Breaker::end);
         end(running).await;
+        self.0.async_runtime.is_over();
         *is_shut_down = true;
         ShutdownError::new(limit, left, delayed, failures)
     }

@@ -9,7 +9,7 @@ use std::{
 use aury_events_backends::{IdempotencyStore, kit::lock};
 use tokio::{sync::Mutex, task::AbortHandle};
 
-use super::{BusCore, Ending, Middleware, States, circuit_breaker::Breakers};
+use super::{AsyncRuntime, BusCore, Ending, Middleware, States, circuit_breaker::Breakers};
 use crate::{declared::Catalogue, error::UnknownBus};
 
 /// The buses of a manager with what belongs to all of them.
@@ -29,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) breakers: Breakers,
     pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,
+    pub(crate) async_runtime: AsyncRuntime,
     /// How far shutdown has come.
     pub(crate) ending: Ending,
     /// Whether everything has been shut down; held while that goes on.
@@ -120,7 +121,9 @@ pub(crate) struct Handle(Arc<Core>);
 impl Handle {
     /// `core` makes the core, which knows its handle.
     pub(crate) fn new(core: impl FnOnce(Weak<Self>) -> Core) -> Arc<Self> {
-        Arc::new_cyclic(|handle| Self(Arc::new(core(Weak::clone(handle)))))
+        let handle = Arc::new_cyclic(|handle| Self(Arc::new(core(Weak::clone(handle)))));
+        handle.async_runtime.runs(Arc::downgrade(&handle.0));
+        handle
     }
 
     /// The core for what runs on its behalf.

@@ -1,5 +1,6 @@
 //! What runs: the buses of a manager, their subscriptions, and the event that a task is handling.
 
+mod async_runtime;
 mod bus;
 mod circuit_breaker;
 mod claims;
@@ -13,6 +14,7 @@ mod states;
 mod subscription;
 
 pub(crate) use self::{
+    async_runtime::AsyncRuntime,
     bus::{BusCore, Running},
     circuit_breaker::{Breaker, Breakers, Guarded, Sign},
     claims::Claims,
