@@ -39,6 +39,9 @@ mod settlements;
 #[path = "../spans/processes.rs"]
 mod span_processes;
 mod spans;
+mod spawned;
+#[path = "../spawned/mod.rs"]
+mod spawned_rows;
 mod startup;
 mod support;
 mod throughput;
