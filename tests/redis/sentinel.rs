@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aury_events::prelude::*;
@@ -48,6 +48,16 @@ impl Guarded {
         Self { servers, sentinels }
     }
 
+    /// Whom the Sentinels name, and what the servers say and have logged.
+    fn state(&self) -> String {
+        let mut state = format!("the Sentinels name {:?}", self.sentinels.primary());
+        for server in &self.servers {
+            let says = server.ask("INFO replication").unwrap_or_default();
+            state += &format!("\n--- {} ---\n{says}\n{}", server.address(), server.log());
+        }
+        state
+    }
+
     fn primary(&mut self) -> &mut RedisServer {
         let port = self.sentinels.primary().expect("there is a primary");
         let is_it = |server: &&mut RedisServer| server.address().port() == port;
@@ -56,7 +66,7 @@ impl Guarded {
 }
 
 /// What is done to the servers, each with the number that was confirmed last before it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Course(Vec<(String, u64)>);
 
 impl Course {
@@ -95,6 +105,27 @@ fn publish(
     })
 }
 
+/// Waits until more events have been handled.
+async fn goes_on(
+    what: &str,
+    guarded: &Guarded,
+    bus: &EventBus,
+    numbers: &Numbers,
+    course: &Course,
+) {
+    let (so_far, deadline) = (numbers.count(), Instant::now() + SOON);
+    while numbers.count() <= so_far + 100 {
+        let handled = numbers.count() - so_far;
+        assert!(
+            Instant::now() < deadline,
+            "not in time: {what}: {handled} more\n{:#?}\n{course:#?}\n{}",
+            bus.health(),
+            guarded.state()
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn rounds(count: usize) {
     let mut guarded = Guarded::start();
     let numbers = Numbers::default();
@@ -111,15 +142,11 @@ async fn rounds(count: usize) {
     let (latest, mut course) = (Arc::<AtomicU64>::default(), Course::default());
     let publishing = publish(&bus, &stop, &latest);
     for _ in 0..count {
-        let goes_on = async |what: &str| {
-            let so_far = numbers.count();
-            until(what, SOON, || numbers.count() > so_far + 100).await;
-        };
-        goes_on("events are handled").await;
+        goes_on("events are handled", &guarded, &bus, &numbers, &course).await;
         course.note("failover begins", &latest);
         tokio::task::block_in_place(|| guarded.sentinels.fail_over());
         course.note("failover is over", &latest);
-        goes_on("events are handled after a failover").await;
+        goes_on("events are handled after a failover", &guarded, &bus, &numbers, &course).await;
 
         let before = guarded.sentinels.primary();
         course.note("primary is killed", &latest);
@@ -130,25 +157,31 @@ async fn rounds(count: usize) {
         course.note("another one is chosen", &latest);
         guarded.servers.iter_mut().find(dead).expect("the one that was killed").start_again();
         course.note("the dead one is there again", &latest);
-        goes_on("events are handled after the primary was killed").await;
+        goes_on(
+            "events are handled after the primary was killed",
+            &guarded,
+            &bus,
+            &numbers,
+            &course,
+        )
+        .await;
     }
     stop.store(true, SeqCst);
     let confirmed = publishing.await.unwrap();
     assert!(confirmed.len() > 200, "{}", confirmed.len());
     let all = || numbers.missing_of(&confirmed).is_empty();
-    let deadline = std::time::Instant::now() + SOON;
-    while !all() && std::time::Instant::now() < deadline {
+    let deadline = Instant::now() + SOON;
+    while !all() && Instant::now() < deadline {
         sleep(Duration::from_millis(20)).await;
     }
     let lost = numbers.missing_of(&confirmed);
     let where_lost: Vec<_> = lost.iter().map(|number| course.around(*number)).collect();
-    let logs: Vec<_> = guarded.servers.iter().map(RedisServer::log).collect();
     assert!(
         lost.is_empty(),
         "{} of {} confirmed events: {where_lost:#?}\n{}",
         lost.len(),
         confirmed.len(),
-        logs.join("\n--- another server ---\n")
+        guarded.state()
     );
     manager.shutdown().await.unwrap();
 }
