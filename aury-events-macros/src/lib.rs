@@ -132,6 +132,15 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// **Durations** are a whole number and a unit, `"500ms"`, `"2s"`, `"1m"` or `"1h"`, and at most a
 /// year.
 ///
+/// # Order
+///
+/// `ordered` keeps the events of one key in order within one process: the next one begins when the one before is settled,
+/// also when that is tried again. It promises nothing over several processes: those of one service share the work on
+/// `redis-streams` and `rabbitmq`, and two of them may handle two events of one key at the same time. Where that must not be,
+/// let one process run the subscriber (`EVENT_SUBSCRIBERS`). On `redis`, each process gets every event, and keeps its own
+/// order. A retry that waits on the broker, and a delivery that comes again after a crash, come after what was published
+/// since; an `ordered` subscriber therefore waits in place between attempts.
+///
 /// # Many at a time: `batch`
 ///
 /// The first parameter is then `&[Arc<E>]`, `Vec<Arc<E>>` or `Vec<E>`. A batch is handled when it has `max` events
