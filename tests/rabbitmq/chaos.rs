@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     brokers::{Leased, Proxy, RabbitServer},
     support::{Place, SOON, eventually, until},
+    waiting::INTERVAL,
 };
 
 /// How many events are published at least: more if what breaks takes longer than they.
@@ -47,6 +48,10 @@ const UNCONFIRMED: usize = SINGLY + AT_ONCE * BATCH;
 const WORKERS: usize = 2;
 /// What each of them holds for each subscriber, at most.
 const PREFETCH: usize = 64;
+
+/// What a failure shows of the queues.
+const QUEUES: [&str; 6] =
+    ["list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers", "state"];
 
 pub(crate) const SUBSCRIBERS: [&str; 2] = ["chaos.mail", "chaos.stock"];
 
@@ -134,9 +139,9 @@ impl Ledger {
     }
 
     /// The confirmed events from there on that a subscriber has not handled.
-    pub(crate) fn missing(&self, subscriber: usize, from: usize) -> usize {
+    pub(crate) fn missing(&self, subscriber: usize, from: usize) -> Vec<usize> {
         let confirmed = |number: &usize| self.0.is_confirmed[*number].load(SeqCst);
-        (from..MOST).filter(confirmed).filter(|number| !self.has(subscriber, *number)).count()
+        (from..MOST).filter(confirmed).filter(|number| !self.has(subscriber, *number)).collect()
     }
 
     /// How often a subscriber has handled an event that it had handled before.
@@ -198,8 +203,7 @@ impl Storm {
         fault(&mut self).await;
         self.ledger.calms_down();
         ends(load).await;
-        let everything = || (0..SUBSCRIBERS.len()).all(|it| self.ledger.missing(it, 0) == 0);
-        until("every confirmed event is handled", SOON * 2, everything).await;
+        self.is_handled().await;
         self.is_over().await;
         let most_doubled = times * (UNCONFIRMED + PREFETCH * WORKERS);
         for (subscriber, name) in SUBSCRIBERS.iter().enumerate() {
@@ -211,6 +215,23 @@ impl Storm {
                 start.elapsed(),
             );
             assert!(duplicates <= most_doubled, "{duplicates} duplicates");
+        }
+    }
+
+    /// Every subscriber handles every confirmed event.
+    async fn is_handled(&self) {
+        let start = Instant::now();
+        let missing = || [0, 1].map(|subscriber| self.ledger.missing(subscriber, 0));
+        while missing().iter().any(|numbers| !numbers.is_empty()) {
+            assert!(
+                start.elapsed() < SOON * 2,
+                "of {} confirmed, not handled in time: {:?}; {:#?}; the server's queues:\n{}",
+                self.ledger.confirmed(),
+                missing(),
+                self.workers.iter().map(|(bus, _)| bus.health()).collect::<Vec<_>>(),
+                block_in_place(|| self.server.ctl(&QUEUES)),
+            );
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
