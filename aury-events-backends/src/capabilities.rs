@@ -14,6 +14,9 @@ pub struct Capabilities {
     pub remote: bool,
     /// An event can be published with a delay.
     pub delay: bool,
+    /// Events of one key are handled in order over all processes of a service, retries and redeliveries included. A
+    /// backend that lives in one process promises it by that.
+    pub service_order: bool,
 }
 
 impl Capabilities {
@@ -24,6 +27,7 @@ impl Capabilities {
         shared_work: false,
         remote: false,
         delay: false,
+        service_order: false,
     };
 
     /// Promises delivery until settled, also when processes die.
@@ -58,6 +62,13 @@ impl Capabilities {
     #[must_use]
     pub const fn delay(mut self) -> Self {
         self.delay = true;
+        self
+    }
+
+    /// Promises the order of a key over all processes of a service.
+    #[must_use]
+    pub const fn service_order(mut self) -> Self {
+        self.service_order = true;
         self
     }
 }

@@ -89,6 +89,14 @@ impl Delivery {
         }
     }
 
+    /// Gives it back for good: the bus ends, and takes no more of what the handler of this event publishes, so that it
+    /// cannot be handled here.
+    pub fn leave(mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.leave(&self);
+        }
+    }
+
     /// The number given to [`Delivery::new`].
     pub fn tag(&self) -> u64 {
         self.tag
@@ -141,6 +149,12 @@ pub trait Settle: Send + Sync {
 
     /// Takes back a delivery that nobody settled: it is to be delivered again.
     fn give_back(&self, delivery: &Delivery);
+
+    /// Takes back a delivery that cannot be handled here any more, since the bus ends and takes no more of what its handler
+    /// publishes: it is not to be delivered again in this process. Unless that is possible, it is given back.
+    fn leave(&self, delivery: &Delivery) {
+        self.give_back(delivery);
+    }
 
     /// Whether the process holds a delivery no more, so that others may be handling it. Never, by default.
     fn is_lost(&self, _delivery: &Delivery) -> bool {

@@ -62,6 +62,8 @@ struct Tallies {
 struct Counts {
     accepted: AtomicU64,
     settled: AtomicU64,
+    /// How many of those that are not settled nobody waits for any more.
+    left: AtomicU64,
 }
 
 /// One subscription's share of an [`InFlight`] count.
@@ -100,8 +102,13 @@ impl InFlight {
     /// While there are any, a bus that drains still takes what the application publishes: a handler may be waiting for
     /// the task that does it. What is taken so does not keep the bus open for more.
     pub fn owned(&self) -> u64 {
-        let owned = |bus: &Arc<Shared>| bus.open().saturating_sub(bus.unowned.load(SeqCst));
+        let owned = |bus: &Arc<Shared>| bus.unsettled().saturating_sub(bus.unowned.load(SeqCst));
         self.group().iter().map(owned).sum()
+    }
+
+    /// Whether there are deliveries that nobody waits for any more: see [`Delivery::leave`](crate::Delivery::leave).
+    pub fn has_left(&self) -> bool {
+        self.0.tallies().live.iter().any(|counts| counts.left.load(SeqCst) > 0)
     }
 
     fn group(&self) -> Vec<Arc<Shared>> {
@@ -131,7 +138,7 @@ impl InFlight {
         (self.owned() > 0).then_some(publish)
     }
 
-    /// Waits until nothing is in flight, what handlers publish meanwhile included.
+    /// Waits until nothing is in flight that may still be settled, what handlers publish meanwhile included.
     ///
     /// Cancel safe: it only watches.
     pub async fn settled(&self) {
@@ -163,17 +170,25 @@ impl InFlight {
         }
     }
 
-    /// Whether there was an instant during this call at which nothing was in flight.
+    /// Whether there was an instant during this call at which nothing was in flight that may still be settled.
     fn is_idle(buses: &[Self]) -> bool {
-        let settled: u64 = buses.iter().map(|bus| bus.0.total(|counts| &counts.settled)).sum();
-        let accepted: u64 = buses.iter().map(|bus| bus.0.total(|counts| &counts.accepted)).sum();
-        settled == accepted
+        let total = |counter| buses.iter().map(|bus| bus.0.total(counter)).sum();
+        let over: u64 = total(Counts::over);
+        let accepted: u64 = total(|counts| counts.accepted.load(SeqCst));
+        over == accepted
     }
 }
 
 impl Shared {
     fn open(&self) -> u64 {
         self.tallies().live.iter().map(|counts| counts.open()).sum()
+    }
+
+    /// Those that may still be settled.
+    fn unsettled(&self) -> u64 {
+        let unsettled =
+            |counts: &Arc<Counts>| counts.open().saturating_sub(counts.left.load(SeqCst));
+        self.tallies().live.iter().map(unsettled).sum()
     }
 
     fn unowned_events(&self) -> MutexGuard<'_, HashSet<EventId>> {
@@ -189,14 +204,18 @@ impl Shared {
         lock(&self.tallies)
     }
 
-    fn total(&self, counter: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+    fn total(&self, counter: fn(&Counts) -> u64) -> u64 {
         let tallies = self.tallies();
-        tallies.retired
-            + tallies.live.iter().map(|counts| counter(counts).load(SeqCst)).sum::<u64>()
+        tallies.retired + tallies.live.iter().map(|counts| counter(counts)).sum::<u64>()
     }
 }
 
 impl Counts {
+    /// What is settled, and what will not be.
+    fn over(&self) -> u64 {
+        self.settled.load(SeqCst) + self.left.load(SeqCst)
+    }
+
     fn open(&self) -> u64 {
         let settled = self.settled.load(SeqCst);
         self.accepted.load(SeqCst).saturating_sub(settled)
@@ -219,8 +238,21 @@ impl Tally {
     /// Counts one delivery out. What handling it has published must have been accepted by now.
     #[inline]
     pub fn settle(&self) {
-        let settled = self.counts.settled.fetch_add(1, SeqCst) + 1;
-        if self.shared.watchers.load(SeqCst) > 0 && settled == self.counts.accepted.load(SeqCst) {
+        self.counts.settled.fetch_add(1, SeqCst);
+        if self.shared.watchers.load(SeqCst) > 0 {
+            self.tell_watchers();
+        }
+    }
+
+    /// Takes note that one delivery will not be settled: it counts as in flight, but nobody waits for it.
+    pub(crate) fn leave(&self) {
+        self.counts.left.fetch_add(1, SeqCst);
+        self.tell_watchers();
+    }
+
+    #[cold]
+    fn tell_watchers(&self) {
+        if self.counts.over() == self.counts.accepted.load(SeqCst) {
             self.shared.idle.notify_waiters();
         }
     }

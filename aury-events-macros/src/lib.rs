@@ -123,7 +123,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// | `timeout = "30s"` | how long an attempt may take; one that takes longer has failed | none |
 /// | `concurrency = 16` | how many events this subscriber handles at a time in one process | 1 |
 /// | `batch = 100`, `batch(max = 100, wait = "50ms")` | take up to so many events at a time, of which the first waits so long for more, see below | one by one |
-/// | `ordered` | with `concurrency`: events with one key run in order, different keys in parallel | off |
+/// | `ordered`, `ordered = "service"` | with `concurrency`: events with one key run in order within a process, different keys in parallel; `"service"`: over all processes, or start-up refuses, see below | off |
 /// | `idempotent` | skip an event that this subscriber has handled with success, see below | off |
 /// | `durable` | refuse to start on a backend without at-least-once delivery | off |
 /// | `broadcast` | every process gets every event, as for a cache, instead of one process per service | off |
@@ -136,10 +136,13 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///
 /// `ordered` keeps the events of one key in order within one process: the next one begins when the one before is settled,
 /// also when that is tried again. It promises nothing over several processes: those of one service share the work on
-/// `redis-streams` and `rabbitmq`, and two of them may handle two events of one key at the same time. Where that must not be,
-/// let one process run the subscriber (`EVENT_SUBSCRIBERS`). On `redis`, each process gets every event, and keeps its own
-/// order. A retry that waits on the broker, and a delivery that comes again after a crash, come after what was published
-/// since; an `ordered` subscriber therefore waits in place between attempts.
+/// `redis-streams` and `rabbitmq`, and two of them may handle two events of one key at the same time. On `redis`, each
+/// process gets every event, and keeps its own order. A retry that waits on the broker, and a delivery that comes again
+/// after a crash, come after what was published since; an `ordered` subscriber therefore waits in place between attempts.
+///
+/// `ordered = "service"` requires the order of a key over all processes of the service. `memory` offers that, since it has
+/// one process. `redis`, `redis-streams` and `rabbitmq` do not, and start-up refuses the subscriber there: write `ordered`,
+/// and run the subscriber in one process (`EVENT_SUBSCRIBERS`).
 ///
 /// # Many at a time: `batch`
 ///

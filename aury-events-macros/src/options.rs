@@ -169,9 +169,14 @@ impl<'errors> Options<'errors> {
         Some(name)
     }
 
+    /// Whether the option is there, not yet taken, and without a value.
+    pub(crate) fn is_bare(&self, name: &str) -> bool {
+        matches!(self.given(name), Some(Given { value: Value::Absent, .. }))
+    }
+
     /// `name`, `name = true` or `name = false`
     pub(crate) fn switch(&mut self, name: &'static str) -> Option<bool> {
-        if let Some(Given { value: Value::Absent, .. }) = self.given(name) {
+        if self.is_bare(name) {
             self.take(name);
             return Some(true);
         }

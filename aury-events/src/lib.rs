@@ -75,7 +75,7 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        declared::{Batch, EventEntry, Location, Options, Retry, StaticTopic},
+        declared::{Batch, EventEntry, Location, Options, Order, Retry, StaticTopic},
         dispatch::{HandlerResult, IntoHandlerResult, Subscriber, SubscriberEntry, retry_if},
         extract::{Extractor, FromEnvelope, extractor},
     };

@@ -306,6 +306,22 @@ pub(crate) async fn events_of_one_key_are_handled_in_order(broker: Broker) {
     events.shutdown().await.unwrap();
 }
 
+#[subscribe(concurrency = 4, ordered = "service")]
+async fn in_order_of_the_service(_: &Job) {}
+
+pub(crate) async fn the_order_of_a_service_is_refused_at_start_up(broker: Broker) {
+    let (builder, _) = broker.builder("in_order_of_the_service");
+    let error = builder.start().await.unwrap_err().to_string();
+    for part in [
+        "in_order_of_the_service",
+        "requires `ordered = \"service\"`, the order of a key over all processes of a service",
+        &format!("the backend `{}` of the bus `default` does not offer that", broker.backend),
+        "write `ordered`, and run this subscriber in one process (`EVENT_SUBSCRIBERS`)",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 #[subscribe(concurrency = 4)]
 async fn at_once(job: &Job, State(log): State<Log>) {
     let busy = log.busy.fetch_add(1, SeqCst) + 1;

@@ -51,6 +51,7 @@ rows! {
     a_broadcast_reaches_every_process_of_a_service,
     a_batch_gets_full,
     events_of_one_key_are_handled_in_order,
+    the_order_of_a_service_is_refused_at_start_up,
     as_many_run_at_a_time_as_the_subscriber_says,
 }
 

@@ -310,6 +310,34 @@ async fn events_of_one_key_stay_in_order_and_a_failing_key_holds_back_no_other()
     assert_eq!(busy.0.1.load(SeqCst), 3, "one handler for each key");
 }
 
+#[subscribe(
+    name = "policies.in_order_of_the_service",
+    ordered = "service",
+    retry(attempts = 3, delay = "10s")
+)]
+async fn in_order_of_the_service(
+    job: &Job,
+    context: Context,
+    State(log): State<Log>,
+    State(start): State<Start>,
+) -> Result<(), Refused> {
+    note(&log, start, format_args!("{}{}.{}", job.key, job.number, context.attempt()));
+    result_of(job, &context)
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_one_process_the_order_of_a_service_is_that_of_the_process() {
+    let (builder, log) = manager_of("policies");
+    let builder = builder.subscribers("policies.in_order_of_the_service");
+    let bus = builder.state(Start(Instant::now())).start().await.unwrap().default_bus();
+    for number in 0..2 {
+        let failures = u32::from(number == 0);
+        bus.publish(Job { key: "a".into(), number, failures }).await.unwrap();
+    }
+    bus.settled().await;
+    assert_eq!(log.entries(), ["a0.1 at 0ns", "a0.2 at 10s", "a1.1 at 10s"]);
+}
+
 #[subscribe(broadcast)]
 async fn everywhere(job: &Job, State(log): State<Log>) {
     log.add(job.number.to_string());

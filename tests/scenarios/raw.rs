@@ -39,11 +39,12 @@ pub(crate) fn raw(builder: EventBusManagerBuilder, name: &str) -> (EventBusManag
 
 impl Raw {
     pub(crate) async fn publish(&self, envelope: Envelope) {
+        self.try_publish(envelope).await.unwrap();
+    }
+
+    pub(crate) async fn try_publish(&self, envelope: Envelope) -> Result<(), BackendError> {
         let backend = BACKENDS.lock().unwrap().as_ref().unwrap()[&self.url].clone();
-        backend
-            .publish(Outgoing { envelope, origin: Origin::Application, delay: None })
-            .await
-            .unwrap();
+        backend.publish(Outgoing { envelope, origin: Origin::Application, delay: None }).await
     }
 }
 

@@ -1,15 +1,21 @@
 //! Tasks that handlers spawn, on memory: see `tests/spawned`.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
 use aury_events::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::{spawned, support::in_time};
+use crate::{
+    spawned,
+    support::{in_time, until},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_waits_for_its_task_is_not_refused_while_the_bus_drains() {
@@ -67,6 +73,42 @@ async fn a_handler_that_waits_for_its_own_full_queue_is_told_instead_of_waiting_
         "{text}"
     );
     in_time(events.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_tasks_without_an_owner_is_left_over_and_does_not_prolong_a_shutdown() {
+    let builder = EventBusManager::builder().subscribers("none");
+    let events = builder.bus("default", BusConfig::memory()).start().await.unwrap();
+    let bus = events.default_bus();
+    let gate = Arc::new(Semaphore::new(0));
+    let calls = Arc::<[AtomicU32; 3]>::default();
+    let (publishes, passes, counts) = (bus.clone(), Arc::clone(&gate), Arc::clone(&calls));
+    let subscribed = bus.subscribe(move |round: Arc<Round>| {
+        let (bus, gate, calls) = (publishes.clone(), Arc::clone(&passes), Arc::clone(&counts));
+        async move {
+            calls[round.0 as usize].fetch_add(1, SeqCst);
+            if round.0 == 0 {
+                gate.acquire().await.unwrap().forget();
+            }
+            // No handler owns what this task publishes.
+            let publish = async move { bus.publish(Round(round.0 + 1)).await };
+            tokio::spawn(publish).await.unwrap()?;
+            anyhow::Ok(())
+        }
+    });
+    in_time(subscribed).await.unwrap();
+    bus.publish(Round(0)).await.unwrap();
+    in_time(until(|| calls[0].load(SeqCst) == 1)).await;
+    let start = Instant::now();
+    let shutdown = tokio::spawn(async move { events.shutdown().await });
+    in_time(until(|| !bus.health().is_up)).await;
+    gate.add_permits(1);
+    let left = in_time(shutdown).await.unwrap().expect_err("the second round is left");
+    assert_eq!(left.left(), [("dynamic::spawning.round::1".to_owned(), 1)]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let calls = [0, 1, 2].map(|round| calls[round].load(SeqCst));
+    assert_eq!(calls, [1, 1, 0], "a handler that is refused is not called over and over");
+    assert_eq!(bus.dead_letters().list().await.unwrap().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ mod queue;
 mod routes;
 #[cfg(test)]
 mod strict_tests;
+mod unowned;
 
 use std::{
     future::poll_fn,
@@ -51,7 +52,7 @@ use crate::{
 
 register_backend!(BackendFactory::new("memory", CAPABILITIES, connect));
 
-const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay();
+const CAPABILITIES: Capabilities = Capabilities::NONE.patterns().delay().service_order();
 
 /// Why an event is lost that nobody listens to.
 const NOBODY: &str = "no subscriber to it runs in this process";

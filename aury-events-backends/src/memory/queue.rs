@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     dead_letters::Ring,
     line::{Line, Ticket},
+    unowned::UnownedEntries,
 };
 use crate::{
     backend::{Origin, SubscriptionHealth},
@@ -20,7 +21,7 @@ use crate::{
     delivery::{Cancel, Consumer, Delivery, Settle, Settlement},
     envelope::Envelope,
     error::BackendError,
-    in_flight::{Tally, Unowned},
+    in_flight::Tally,
     kit::{Alarm, Delayed, Parked, due_after, lock, wake},
     maybe_ready::MaybeReady,
 };
@@ -33,10 +34,10 @@ pub(super) struct Queue {
     dead_letters: Arc<Ring>,
 }
 
-struct State {
+pub(super) struct State {
     entries: VecDeque<Entry>,
-    /// What a task published that no handler owns, while the bus drains; after everything else.
-    unowned: VecDeque<(Entry, Unowned)>,
+    /// After everything else.
+    pub(super) unowned: UnownedEntries,
     delayed: Delayed<Entry>,
     /// How many more events applications may add. What handlers publish and what comes back takes no place.
     free_places: usize,
@@ -55,7 +56,7 @@ enum Intake {
     Abandoned,
 }
 
-struct Entry {
+pub(super) struct Entry {
     envelope: Envelope,
     attempt: u32,
     has_place: bool,
@@ -70,7 +71,7 @@ impl Queue {
     ) -> Self {
         let state = State {
             entries: VecDeque::new(),
-            unowned: VecDeque::new(),
+            unowned: UnownedEntries::default(),
             delayed: Delayed::default(),
             free_places: capacity,
             publishers: Line::default(),
@@ -131,15 +132,9 @@ impl Queue {
             self.tally.accept_under_lock();
             state.entries.push_back(entry);
         } else {
-            self.push_unowned(&mut state, entry);
+            state.unowned.accept(entry, &self.tally);
         }
         wake(state);
-    }
-
-    fn push_unowned(&self, state: &mut State, entry: Entry) {
-        let mark = self.tally.unowned();
-        self.tally.accept_under_lock();
-        state.unowned.push_back((entry, mark));
     }
 
     #[inline]
@@ -147,42 +142,33 @@ impl Queue {
         let mut state = self.state();
         let Some(entry) = state.next_entry() else {
             if !state.unowned.is_empty() {
-                return self.pop_unowned(state);
+                return self.pop_unowned(state, alarm, cx);
             }
             if state.intake != Intake::Open && state.delayed.is_empty() {
                 return Poll::Ready(None);
             }
-            state.consumer = Some(cx.waker().clone());
-            if let Some(due) = state.delayed.next() {
-                drop(state);
-                alarm.set(due, cx);
-            }
-            return Poll::Pending;
+            return wait(state, alarm, cx);
         };
-        state.free_places += usize::from(entry.has_place);
-        let publisher = state.publishers.call();
-        drop(state);
-        if let Some(publisher) = publisher {
-            publisher.wake();
-        }
+        free_place_of(&entry, state);
         Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, Arc::clone(self) as _, 0)))
     }
 
     #[cold]
-    fn pop_unowned(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Poll<Option<Delivery>> {
-        let (entry, mark) = state.unowned.pop_front().expect("the caller has looked");
-        state.free_places += usize::from(entry.has_place);
-        let publisher = state.publishers.call();
-        drop(state);
-        if let Some(publisher) = publisher {
-            publisher.wake();
-        }
-        let settler = SettleUnowned { queue: Arc::clone(self), _mark: mark };
-        Poll::Ready(Some(Delivery::new(entry.envelope, 1, Arc::new(settler), 0)))
+    fn pop_unowned(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        alarm: &mut Alarm,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Delivery>> {
+        let Some((entry, settler)) = state.unowned.pop(self) else {
+            return wait(state, alarm, cx);
+        };
+        free_place_of(&entry, state);
+        Poll::Ready(Some(Delivery::new(entry.envelope, entry.attempt, settler, 0)))
     }
 
     /// Takes a delivery back, to be delivered once more.
-    fn redeliver(&self, delivery: &Delivery, add: impl FnOnce(&mut State, Entry)) {
+    pub(super) fn redeliver(&self, delivery: &Delivery, add: impl FnOnce(&mut State, Entry)) {
         let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt() + 1);
         let mut state = self.state();
         if state.intake == Intake::Abandoned {
@@ -210,6 +196,11 @@ impl Queue {
         &self.subscriber
     }
 
+    /// Takes note that one delivery will not be settled.
+    pub(super) fn leave(&self) {
+        self.tally.leave();
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.state().intake != Intake::Open
     }
@@ -232,8 +223,7 @@ impl Queue {
             let mut state = self.state();
             state.intake = Intake::Abandoned;
             let left = std::mem::take(&mut state.entries);
-            let unowned = std::mem::take(&mut state.unowned);
-            left.len() + unowned.len() + state.delayed.clear()
+            left.len() + state.unowned.clear() + state.delayed.clear()
         };
         (0..left).for_each(|_| self.tally.settle());
     }
@@ -241,6 +231,33 @@ impl Queue {
     pub(super) fn health(&self) -> SubscriptionHealth {
         SubscriptionHealth::new(Arc::clone(&self.subscriber), !self.is_closed(), self.tally.count())
     }
+}
+
+/// Gives the place of an entry that was taken out to a publisher that waits for one.
+#[inline(always)]
+fn free_place_of(entry: &Entry, mut state: MutexGuard<'_, State>) {
+    state.free_places += usize::from(entry.has_place);
+    let publisher = state.publishers.call();
+    drop(state);
+    if let Some(publisher) = publisher {
+        publisher.wake();
+    }
+}
+
+/// Has the consumer called when there is something to be taken out.
+#[inline(always)]
+fn wait(
+    mut state: MutexGuard<'_, State>,
+    alarm: &mut Alarm,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Delivery>> {
+    state.consumer = Some(cx.waker().clone());
+    let due = [state.delayed.next(), state.unowned.due()].into_iter().flatten().min();
+    drop(state);
+    if let Some(due) = due {
+        alarm.set(due, cx);
+    }
+    Poll::Pending
 }
 
 impl State {
@@ -313,7 +330,7 @@ impl Future for AddWhenFree {
             if this.is_counted {
                 state.entries.push_back(entry);
             } else {
-                this.queue.push_unowned(&mut state, entry);
+                state.unowned.accept(entry, &this.queue.tally);
             }
         }
         wake(state);
@@ -362,26 +379,6 @@ impl Settle for Queue {
 
     fn give_back(&self, delivery: &Delivery) {
         self.redeliver(delivery, |state, entry| state.entries.push_front(entry));
-    }
-}
-
-/// Settles a delivery that no handler owns. When it is tried again, it is like any other.
-struct SettleUnowned {
-    queue: Arc<Queue>,
-    _mark: Unowned,
-}
-
-impl Settle for SettleUnowned {
-    fn settle(
-        &self,
-        delivery: &Delivery,
-        settlement: Settlement,
-    ) -> MaybeReady<'static, Result<(), BackendError>> {
-        self.queue.settle(delivery, settlement)
-    }
-
-    fn give_back(&self, delivery: &Delivery) {
-        self.queue.give_back(delivery);
     }
 }
 

@@ -1,8 +1,10 @@
 //! `concurrency = 16`, and `ordered` with it
 
-use proc_macro2::Ident;
-use syn::{Error, LitInt, Result};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, LitInt, LitStr, Path, Result};
 
+use super::value::Value;
 use crate::options::Options;
 
 /// How many events a subscriber handles at a time.
@@ -10,7 +12,27 @@ pub(super) struct Concurrency {
     /// `None` for one.
     pub(super) handlers: Option<u16>,
     /// Events of one key run in order all the same.
-    pub(super) ordered: Option<Ident>,
+    pub(super) ordered: Option<Order>,
+}
+
+/// Where events of one key run in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// `ordered`: within each process.
+    Process,
+    /// `ordered = "service"`: over all processes of the service.
+    Service,
+}
+
+impl Value for Order {
+    fn expand(&self, krate: &Path) -> TokenStream {
+        let order = quote!(#krate::__private::Order);
+        let order = match self {
+            Order::Process => quote!(#order::Process),
+            Order::Service => quote!(#order::Service),
+        };
+        quote!(::core::option::Option::Some(#order))
+    }
 }
 
 /// Takes both options.
@@ -23,7 +45,12 @@ pub(super) fn concurrency(options: &mut Options<'_>) -> Concurrency {
             "ordered",
             "only events of one type have a key to be ordered by: leave `ordered` out",
         );
-    } else if handlers == Some(1) {
+    } else if options.has("broadcast") && !options.is_bare("ordered") {
+        options.contradict(
+            "ordered",
+            "every process handles what is `broadcast`: write `ordered` for the order within each",
+        );
+    } else if handlers == Some(1) && options.is_bare("ordered") {
         options.contradict(
             "ordered",
             "one event at a time is in order already: \
@@ -31,7 +58,21 @@ pub(super) fn concurrency(options: &mut Options<'_>) -> Concurrency {
         );
     }
     let handlers = handlers.filter(|&handlers| handlers > 1);
-    Concurrency { handlers, ordered: options.flag("ordered") }
+    Concurrency { handlers, ordered: ordered(options) }
+}
+
+fn ordered(options: &mut Options<'_>) -> Option<Order> {
+    if options.is_bare("ordered") {
+        return options.flag("ordered").map(|_| Order::Process);
+    }
+    options.string("ordered", "service", |scope: LitStr| match scope.value().as_str() {
+        "service" => Ok(Order::Service),
+        _ => Err(Error::new(
+            scope.span(),
+            "write `ordered` for the order within a process, or `ordered = \"service\"` for the \
+             order over all processes of the service",
+        )),
+    })
 }
 
 fn handlers(number: LitInt) -> Result<u16> {
@@ -51,22 +92,25 @@ mod tests {
     use super::*;
     use crate::errors::Errors;
 
-    fn read(list: TokenStream) -> ((Option<u16>, bool), Vec<String>) {
+    fn read(list: TokenStream) -> ((Option<u16>, Option<Order>), Vec<String>) {
         let errors = Errors::default();
         let mut options = Options::new(&errors);
         options.read(list);
         let Concurrency { handlers, ordered } = concurrency(&mut options);
-        ((handlers, ordered.is_some()), errors.messages())
+        ((handlers, ordered), errors.messages())
     }
 
     #[test]
     fn one_event_is_handled_at_a_time_unless_written() {
         for (list, handlers, ordered) in [
-            (quote!(), None, false),
-            (quote!(concurrency = 1), None, false),
-            (quote!(concurrency = 65_535), Some(65_535), false),
-            (quote!(ordered, concurrency = 0x10), Some(16), true),
-            (quote!(concurrency = 16, pattern = "order.*"), Some(16), false),
+            (quote!(), None, None),
+            (quote!(concurrency = 1), None, None),
+            (quote!(concurrency = 65_535), Some(65_535), None),
+            (quote!(ordered, concurrency = 0x10), Some(16), Some(Order::Process)),
+            (quote!(ordered, concurrency = 2, broadcast), Some(2), Some(Order::Process)),
+            (quote!(ordered = "service", concurrency = 2), Some(2), Some(Order::Service)),
+            (quote!(ordered = "service"), None, Some(Order::Service)),
+            (quote!(concurrency = 16, pattern = "order.*"), Some(16), None),
         ] {
             assert_eq!(read(list), ((handlers, ordered), vec![]));
         }
@@ -91,6 +135,7 @@ mod tests {
         }
         for list in [
             quote!(pattern = "order.*", ordered),
+            quote!(pattern = "order.*", ordered = "service"),
             quote!(pattern = "order.*", ordered, concurrency = 2),
         ] {
             assert_eq!(
@@ -99,5 +144,28 @@ mod tests {
                   leave `ordered` out"]
             );
         }
+    }
+
+    #[test]
+    fn order_is_that_of_a_process_or_of_a_service() {
+        for list in [quote!(ordered = "process"), quote!(ordered = "", concurrency = 4)] {
+            assert_eq!(
+                read(list).1,
+                [
+                    "write `ordered` for the order within a process, or `ordered = \"service\"` for the \
+                  order over all processes of the service"
+                ]
+            );
+        }
+        for list in [quote!(ordered = service), quote!(ordered("service")), quote!(ordered = true)]
+        {
+            assert_eq!(read(list).1, ["`ordered` takes a string: write `ordered = \"service\"`"]);
+        }
+        assert_eq!(
+            read(quote!(broadcast, ordered = "service")).1,
+            [
+                "every process handles what is `broadcast`: write `ordered` for the order within each"
+            ]
+        );
     }
 }

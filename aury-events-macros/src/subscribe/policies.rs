@@ -111,7 +111,9 @@ mod tests {
             expand(quote!(broadcast, durable, ordered, concurrency = 16, timeout = "1m")),
             expected(quote! {
                 timeout: ::core::option::Option::Some(::core::time::Duration::from_millis(60000u64)),
-                concurrency: 16usize, ordered: true, durable: true, broadcast: true,
+                concurrency: 16usize,
+                ordered: ::core::option::Option::Some(::aury_events::__private::Order::Process),
+                durable: true, broadcast: true,
             })
         );
     }

@@ -18,7 +18,7 @@ pub use self::{
     key::EventKey,
     location::Location,
     names::DEFAULT_BUS,
-    options::{Batch, Options},
+    options::{Batch, Options, Order},
     retry::Retry,
     state::Needs,
     topic::StaticTopic,

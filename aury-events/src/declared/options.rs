@@ -17,13 +17,22 @@ pub struct Options {
     /// How many events, or batches, are handled at a time.
     pub concurrency: usize,
     /// Keeps the events of one key in order.
-    pub ordered: bool,
+    pub ordered: Option<Order>,
     /// Skips an event that it has handled before.
     pub idempotent: bool,
     /// Refuses to start without at-least-once delivery.
     pub durable: bool,
     /// Gets every event in every process.
     pub broadcast: bool,
+}
+
+/// Where the events of one key are handled in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Within each process.
+    Process,
+    /// Over all processes of the service.
+    Service,
 }
 
 /// How many events are handled together.
@@ -42,7 +51,7 @@ impl Options {
         retry: None,
         timeout: None,
         concurrency: 1,
-        ordered: false,
+        ordered: None,
         idempotent: false,
         durable: false,
         broadcast: false,

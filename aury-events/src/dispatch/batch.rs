@@ -132,6 +132,10 @@ async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &Sub
             match Closing::of(&failed, info.core()).await {
                 Closing::Failed => {}
                 Closing::Again => continue,
+                Closing::Leave => {
+                    deliveries.into_iter().for_each(Delivery::leave);
+                    break;
+                }
                 Closing::GiveBack => {
                     drop(deliveries);
                     // This task is about to be aborted.

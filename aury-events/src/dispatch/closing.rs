@@ -6,7 +6,7 @@ use aury_events_backends::{BackendError, DeadLetterReason};
 use tokio::time;
 
 use super::attempt::Failed;
-use crate::{error::PublishError, runtime::Core};
+use crate::{error::BusCloses, runtime::Core};
 
 /// What comes of a failed attempt while the buses end.
 pub(super) enum Closing {
@@ -14,7 +14,9 @@ pub(super) enum Closing {
     Failed,
     /// The handler is called again, and that is no further attempt.
     Again,
-    /// The delivery goes back to its backend.
+    /// The buses take nothing more that no handler owns, which this handler waits for: its event is left over.
+    Leave,
+    /// The delivery goes back to its backend, and nothing more is handled.
     GiveBack,
 }
 
@@ -31,6 +33,9 @@ impl Closing {
         if core.ending.is_closing() {
             return Self::GiveBack;
         }
+        if !core.is_owned_in_flight() {
+            return Self::Leave;
+        }
         time::sleep(AGAIN).await;
         Self::Again
     }
@@ -41,7 +46,6 @@ fn is_refused(reason: &DeadLetterReason) -> bool {
     let DeadLetterReason::Failed(error) = reason else { return false };
     let error: &(dyn Error + 'static) = &**error;
     successors(Some(error), |&error| error.source()).any(|error| {
-        error.downcast_ref().is_some_and(PublishError::is_closed)
-            || error.downcast_ref().is_some_and(BackendError::is_closed)
+        error.is::<BusCloses>() || error.downcast_ref().is_some_and(BackendError::is_closed)
     })
 }

@@ -44,7 +44,7 @@ impl<I: Send + 'static> Taken<I> for I {
     {
         if const { H::OPTIONS.concurrency == 1 } {
             supervised(Arc::new(handler), Alone(consumer), info)
-        } else if const { H::OPTIONS.ordered } {
+        } else if const { H::OPTIONS.ordered.is_some() } {
             let lanes = Lanes::new(consumer, H::OPTIONS.concurrency);
             serve_at_once(handler, info, || InLanes::<H::Input>::new(&lanes))
         } else {
@@ -88,7 +88,7 @@ async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<Subs
     let around = Around::of(info, &options);
     let dispatch = async {
         let (mut taken, mut settling) = (0, Settling::new(info));
-        while let Some(mut delivery) = source.next().await {
+        'deliveries: while let Some(mut delivery) = source.next().await {
             let settlement = loop {
                 // Few have anything around them, and mostly nobody listens.
                 let handled = if around.is_none() && !is_listening() {
@@ -111,9 +111,13 @@ async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<Subs
                     handled
                 };
                 let Err(failed) = handled else { break Settlement::Ack };
-                let failed = Box::pin(after_failure(failed, &mut delivery, &options, info));
-                if let Some(settlement) = failed.await {
-                    break settlement;
+                match Box::pin(after_failure(failed, &mut delivery, &options, info)).await {
+                    Next::Again => {}
+                    Next::Settle(settlement) => break settlement,
+                    Next::Leave => {
+                        delivery.leave();
+                        continue 'deliveries;
+                    }
                 }
             };
             if !settling.add(delivery, settlement) {
@@ -166,17 +170,25 @@ fn attempt_within<'a, H: Single>(
     })
 }
 
-/// What becomes of a delivery after an attempt has failed: its settlement, or `None` for another attempt right here,
-/// when the wait for it is over.
+/// What comes after an attempt that failed.
+enum Next {
+    /// Another one right here; the wait for it is over.
+    Again,
+    Settle(Settlement),
+    /// The delivery is left over.
+    Leave,
+}
+
 async fn after_failure(
     failed: Failed,
     delivery: &mut Delivery,
     options: &Options,
     info: &SubscriptionInfo,
-) -> Option<Settlement> {
+) -> Next {
     match Closing::of(&failed, info.core()).await {
         Closing::Failed => {}
-        Closing::Again => return None,
+        Closing::Again => return Next::Again,
+        Closing::Leave => return Next::Leave,
         Closing::GiveBack => {
             delivery.give_back();
             // This task is about to be aborted.
@@ -192,15 +204,15 @@ async fn after_failure(
     report(delivery, info, &failed.reason, &verdict);
     match verdict {
         // Where order is kept, what comes later has to wait too.
-        Verdict::Retry { after } if after <= SHORT_WAIT || options.ordered => {
+        Verdict::Retry { after } if after <= SHORT_WAIT || options.ordered.is_some() => {
             time::sleep(after).await;
             if delivery.is_lost() {
                 // Others may be handling it by now. If it comes back here, it is tried at once.
-                return Some(Settlement::Retry { after: Duration::ZERO });
+                return Next::Settle(Settlement::Retry { after: Duration::ZERO });
             }
             delivery.count_attempt();
-            None
+            Next::Again
         }
-        verdict => Some(verdict.settlement(failed.reason)),
+        verdict => Next::Settle(verdict.settlement(failed.reason)),
     }
 }

@@ -13,7 +13,6 @@ mod unknown_bus;
 
 use std::fmt;
 
-pub(crate) use self::failure::Decision;
 pub use self::{
     any::{BoxError, Error},
     backend::BackendFailure,
@@ -26,6 +25,7 @@ pub use self::{
     subscribe::SubscribeError,
     unknown_bus::UnknownBus,
 };
+pub(crate) use self::{failure::Decision, publish::BusCloses};
 
 /// Names in backticks, separated by commas.
 pub(crate) fn quoted<T: fmt::Display>(names: impl IntoIterator<Item = T>) -> String {

@@ -71,6 +71,8 @@ pub enum Problem {
         subscriber: Place,
         /// What it requires.
         requirement: &'static str,
+        /// What to do about it, besides taking another backend.
+        remedy: Option<&'static str>,
         /// The bus.
         bus: &'static str,
         /// The backend of that bus.
@@ -152,11 +154,14 @@ impl fmt::Display for Problem {
                 f,
                 "two subscribers have the id `{id}`: {first} and {second}; rename one by `#[subscribe(name = \"…\")]`"
             ),
-            Self::Unsupported { subscriber, requirement, bus, backend } => write!(
-                f,
-                "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
-                 does not offer that"
-            ),
+            Self::Unsupported { subscriber, requirement, remedy, bus, backend } => {
+                write!(
+                    f,
+                    "the subscriber {subscriber} requires {requirement}; the backend `{backend}` of the bus `{bus}` \
+                     does not offer that"
+                )?;
+                remedy.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
+            }
             Self::Backend(failure) => fmt::Display::fmt(&WithCauses(failure), f),
         }
     }

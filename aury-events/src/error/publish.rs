@@ -172,10 +172,23 @@ impl StdError for PublishError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Backend(failure) => failure.source(),
+            Self::Closed { .. } => Some(&BusCloses),
             _ => None,
         }
     }
 }
+
+/// The part of [`PublishError::Closed`] that stays visible when an error type hides the outermost error of a chain.
+#[derive(Debug)]
+pub(crate) struct BusCloses;
+
+impl fmt::Display for BusCloses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("only handlers that still run can publish now")
+    }
+}
+
+impl StdError for BusCloses {}
 
 impl From<UnknownBus> for PublishError {
     fn from(unknown: UnknownBus) -> Self {

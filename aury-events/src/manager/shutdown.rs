@@ -52,11 +52,12 @@ impl EventBusManager {
         buses.iter().for_each(|bus| bus.backend().drain());
         let in_flight: Vec<_> = buses.iter().map(|bus| bus.backend().in_flight().clone()).collect();
         let in_time = timeout(limit, InFlight::all_settled(&in_flight)).await.is_ok();
-        let (left, delayed) = if in_time { (Vec::new(), 0) } else { self.unsettled() };
+        let is_complete = in_time && !in_flight.iter().any(InFlight::has_left);
+        let (left, delayed) = if is_complete { (Vec::new(), 0) } else { self.unsettled() };
         self.0.ending.close();
 
         let running: Vec<_> = buses.iter().flat_map(BusCore::take_running).collect();
-        if !in_time {
+        if !is_complete {
             running.iter().for_each(|subscription| subscription.task.abort());
         }
         let mut failures = Vec::new();

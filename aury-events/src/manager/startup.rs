@@ -6,7 +6,7 @@ use aury_events_backends::BackendFactory;
 
 use crate::{
     config::{BusConfig, SubscriberFilter},
-    declared::{DEFAULT_BUS, EventEntry, Needs, StateKey, SubscriberDeclaration},
+    declared::{DEFAULT_BUS, EventEntry, Needs, Order, StateKey, SubscriberDeclaration},
     dispatch::SubscriberEntry,
     error::{Place, Problem},
     runtime::{BusCore, States},
@@ -91,7 +91,7 @@ impl Plan<'_> {
             (options.retry.is_some(), "`retry`"),
             (options.idempotent, "`idempotent`"),
             (options.batch.is_some(), "`batch`"),
-            (options.ordered, "`ordered`"),
+            (options.ordered.is_some(), "`ordered`"),
         ];
         let twice = twice.into_iter().filter(|(is_set, _)| receipts > 0 && *is_set);
         problems.extend(
@@ -108,12 +108,27 @@ impl Plan<'_> {
         };
         let offered = factory.capabilities();
         let unmet = [
-            (entry.options.durable && !offered.at_least_once, "`durable`, delivery at least once"),
-            (entry.topic.is_pattern() && !offered.patterns, "`pattern`, subscriptions to patterns"),
+            (options.durable && !offered.at_least_once, "`durable`, delivery at least once", None),
+            (
+                entry.topic.is_pattern() && !offered.patterns,
+                "`pattern`, subscriptions to patterns",
+                None,
+            ),
+            (
+                options.ordered == Some(Order::Service) && !offered.service_order,
+                "`ordered = \"service\"`, the order of a key over all processes of a service",
+                Some(
+                    "write `ordered`, and run this subscriber in one process (`EVENT_SUBSCRIBERS`)",
+                ),
+            ),
         ];
-        problems.extend(unmet.into_iter().filter(|(unmet, _)| *unmet).map(|(_, requirement)| {
-            let backend = config.backend_name().to_owned();
-            Problem::Unsupported { subscriber: subscriber(), requirement, bus: entry.bus, backend }
+        let unmet = unmet.into_iter().filter(|(is_unmet, ..)| *is_unmet);
+        problems.extend(unmet.map(|(_, requirement, remedy)| Problem::Unsupported {
+            subscriber: subscriber(),
+            requirement,
+            remedy,
+            bus: entry.bus,
+            backend: config.backend_name().to_owned(),
         }));
         problems
     }

@@ -54,6 +54,12 @@ impl Core {
         }
     }
 
+    /// Whether a delivery is in flight of an event that was published before the buses began to drain, or by the handler of
+    /// such a one. As long as there is, they take what tasks publish that no handler owns.
+    pub(crate) fn is_owned_in_flight(&self) -> bool {
+        self.buses.iter().any(|bus| bus.backend().in_flight().owned() > 0)
+    }
+
     /// The place of the bus of that name.
     pub(crate) fn index_of(&self, bus: &str) -> Result<usize, UnknownBus> {
         let index = self.buses.iter().position(|known| known.name() == bus);

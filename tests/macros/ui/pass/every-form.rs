@@ -73,6 +73,9 @@ fn is_large(event: &OrderPaid) -> bool {
     event.0 > 1_000.0
 }
 
+#[subscribe(ordered = "service", concurrency = 4)]
+async fn in_order(_: &OrderPaid) {}
+
 #[subscribe(pattern = "order.*", when = |event| event.name().as_str() != "order.paid")]
 async fn any(event: &AnyEvent) -> Result<(), String> {
     event.name();
