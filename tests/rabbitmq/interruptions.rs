@@ -203,10 +203,11 @@ async fn killers(queue_type: QueueType) {
     let innocents = (0..32).filter(|number| !kills(*number));
     let deaths = service.until_done(innocents.clone(), 2).await;
     let diary = service.diary();
-    assert!(deaths <= 2 * (max + 1), "{deaths} have died: {:?}", diary.lines());
+    // Once in the full window, once together with others, and then alone.
+    assert!(deaths <= 2 + 2 * max, "{deaths} have died: {:?}", diary.lines());
     for culprit in [3, 17] {
         let begun = diary.begun(culprit) as u32;
-        assert!((max..=max + 1).contains(&begun), "{culprit} has begun {begun} times");
+        assert!((max..=max + 2).contains(&begun), "{culprit} has begun {begun} times");
     }
     let letters = bus.dead_letters().of(WORKER).list().await.unwrap();
     let reason = format!("{max} processes died while its handler was running");
@@ -220,7 +221,7 @@ async fn killers(queue_type: QueueType) {
         let begun = format!("begin {number} attempt 1");
         assert_eq!(diary.count(&begun), diary.begun(number), "{number} has lost attempts");
         // What was handled just before a crash may not have been told to the broker yet.
-        assert!(diary.begun(number) <= 2, "{number} was handled again and again");
+        assert!(diary.begun(number) <= 3, "{number} was handled again and again");
     }
     println!("{queue_type}: {deaths} processes have died, innocents dead-lettered: 0");
     publishing.shutdown().await.unwrap();
@@ -241,10 +242,17 @@ async fn a_killed_process_costs_what_it_held_no_attempt() {
         until("the slow one has begun", SOON, || diary.begun(0) > 0).await;
         worker.kill();
         drop(worker);
-        // It is handled alone, and the others go on; then it kills once more.
+        // It kills once more: alone, or together with others if these are there in time.
         let mut worker = service.worker();
         until("it has begun again", 2 * SOON, || diary.begun(0) > 1).await;
         worker.kill();
+        drop(worker);
+        let mut worker = service.worker();
+        let others = || (1..32).all(|number| diary.count(&format!("done {number}")) > 0);
+        until("it begins alone, or is given up", SOON, || diary.begun(0) > 2 || others()).await;
+        if diary.begun(0) > 2 {
+            worker.kill();
+        }
         let deaths = service.until_done(1..32, 1).await;
         assert_eq!(deaths, 0);
         for number in 1..32 {

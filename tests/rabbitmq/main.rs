@@ -1,6 +1,7 @@
 //! RabbitMQ, with servers of the tests' own:
 //! `cargo test -p aury-events-tests --features rabbitmq --test rabbitmq -- --ignored`.
 
+mod backlog;
 mod blocked_runtime;
 #[path = "../brokers/mod.rs"]
 mod brokers;

@@ -92,8 +92,8 @@ struct Opened {
 }
 
 impl Acks {
-    /// For a channel that holds at most `prefetch` unacknowledged deliveries.
-    pub(super) fn new(channel: Channel, prefetch: u32) -> Self {
+    /// Tells the broker when `batch` deliveries are settled, or earlier.
+    pub(super) fn new(channel: Channel, batch: usize) -> Self {
         let state = State {
             deliveries: VecDeque::new(),
             first: 1,
@@ -103,7 +103,7 @@ impl Acks {
         };
         Self {
             channel,
-            batch: (prefetch as usize / 2).clamp(1, 1024),
+            batch,
             state: Mutex::new(state),
             changed: Notify::new(),
             is_lost: AtomicBool::new(false),

@@ -295,6 +295,7 @@ impl RabbitMqBackend {
             moves: self.moves.clone(),
             process: self.process,
             max_interruptions: self.config.max_interruptions,
+            shows_life: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
         };
         let (mover, moving) = Mover::new(

@@ -36,6 +36,9 @@ use crate::{
 /// The name of the one consumer of a channel.
 const TAG: &str = "aury";
 
+/// How many suspects are handled in one round, at most.
+const ROUND: u32 = 64;
+
 /// How many deliveries are taken in before other tasks have the thread.
 const TURN: usize = 64;
 
@@ -162,7 +165,7 @@ impl Subscription {
             None
         } else {
             let queue = self.mover.queues.suspects.clone();
-            Some(self.consume(Lane::Suspects, queue, 1).await?)
+            Some(self.consume(Lane::Suspects, queue, self.prefetch.min(ROUND)).await?)
         };
         self.suspects.show_life().await;
         self.inbox.begin(Arc::clone(&main.session));
@@ -179,7 +182,9 @@ impl Subscription {
         let count = u16::try_from(prefetch).unwrap_or(u16::MAX);
         let qos = channel.basic_qos(count, BasicQosOptions::default()).await;
         qos.map_err(|error| self.passing("set the prefetch", error))?;
-        let acks = Arc::new(Acks::new(channel.clone(), prefetch));
+        // That a suspect is settled is told before the next round begins.
+        let batch = if lane == Lane::Suspects { 1 } else { (prefetch as usize / 2).clamp(1, 1024) };
+        let acks = Arc::new(Acks::new(channel.clone(), batch));
         let (inbox, mover) = (Arc::clone(&self.inbox), Arc::clone(&self.mover));
         let session = Arc::new(Session { acks, inbox, mover, queue: queue.clone(), lane });
         let options = BasicConsumeOptions::default();
@@ -346,15 +351,15 @@ impl Subscription {
                     }
                 }
                 () = inbox.may_begin(), if beginning.is_none() => {
-                    beginning = suspects.as_ref().and_then(|stream| self.begin_suspect(stream));
+                    beginning = suspects.as_ref().and_then(|stream| self.begin_round(stream));
                 }
-                Some((tag, verdict)) = verdict_of(&mut beginning) => {
+                Some((tags, verdict)) = verdict_of(&mut beginning) => {
                     beginning = None;
                     match verdict {
-                        Ok(Verdict::Begins) => inbox.begun(tag),
+                        Ok(Verdict::Begin(number)) => inbox.begun(&tags[..number]),
                         Ok(Verdict::Interrupted(times)) => {
                             let stream = suspects.as_ref().expect("it has given the suspect");
-                            taking_in.condemn(&stream.session, tag, times);
+                            taking_in.condemn(&stream.session, tags[0], times);
                         }
                         Err(error) => return End::Lost(WithCauses(&error).to_string()),
                     }
@@ -374,12 +379,13 @@ impl Subscription {
         }
     }
 
-    /// Puts it on record that the suspect begins that a channel has brought.
-    fn begin_suspect(&self, stream: &Stream) -> Option<Beginning<'_>> {
-        let tag = self.inbox.beginning()?;
-        let message = stream.session.acks.message(tag)?;
-        let suspect = delivery_headers(&message).suspect;
-        Some(Box::pin(async move { (tag, self.suspects.begin(suspect).await) }))
+    /// Puts it on record that suspects begin that a channel has brought.
+    fn begin_round(&self, stream: &Stream) -> Option<Beginning<'_>> {
+        let acks = &stream.session.acks;
+        let suspect = |tag| acks.message(tag).map(|it| (tag, delivery_headers(&it).suspect));
+        let beginning = self.inbox.beginning()?.into_iter().filter_map(suspect);
+        let (tags, suspects): (Vec<_>, Vec<_>) = beginning.unzip();
+        Some(Box::pin(async move { (tags, self.suspects.begin(&suspects).await) }))
     }
 
     /// Tells the broker what was settled, and that this process ends in order.
@@ -411,8 +417,8 @@ impl Subscription {
     }
 }
 
-/// It is being put on record that a suspect begins, which has that number on its channel.
-type Beginning<'a> = BoxFuture<'a, (u64, Result<Verdict, BackendError>)>;
+/// It is being put on record that suspects begin, which have those numbers on their channel.
+type Beginning<'a> = BoxFuture<'a, (Vec<u64>, Result<Verdict, BackendError>)>;
 
 /// Waits for the next of something that there may be none of: never, then.
 async fn next_of(stream: &mut Option<Stream>) -> Option<Option<lapin::Result<Delivery>>> {
@@ -429,7 +435,7 @@ async fn changed_of(acks: Option<&Acks>) -> Option<()> {
 
 async fn verdict_of(
     beginning: &mut Option<Beginning<'_>>,
-) -> Option<(u64, Result<Verdict, BackendError>)> {
+) -> Option<(Vec<u64>, Result<Verdict, BackendError>)> {
     match beginning {
         Some(beginning) => Some(beginning.await),
         None => None,

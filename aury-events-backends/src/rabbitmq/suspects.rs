@@ -1,15 +1,20 @@
 //! Events that end the process which handles them.
 //!
 //! A message that is delivered again, and that nobody in this process knows, may have killed another one; or it was only
-//! prefetched there, or the connection was lost. So it is a suspect: it is moved to the subscriber's queue of suspects,
-//! which one process of the service consumes at a time, one message at a time. Before a suspect is handed out, alone, it
-//! is put on record that this process begins it: a *mark*, in a queue beside it. What has been begun by as many
-//! processes that died since as `max_interruptions` says is a dead letter before its handler runs again.
+//! prefetched there, or the connection was lost, or it lay in a classic queue when the broker was killed. So it is a
+//! suspect: it is moved to the subscriber's queue of suspects, which one process of the service consumes at a time.
+//! Before suspects are handed out, apart from everything else, it is put on record that this process begins them: a
+//! *mark* for each, in a queue beside it.
+//!
+//! Suspects that nobody else has begun are handled many at a time: a killed broker makes suspects of a whole classic queue.
+//! When the process dies, one of them may have been the cause, so each is handled alone from then on. What has been begun
+//! alone by as many processes that died since as `max_interruptions` says is a dead letter before its handler runs again.
 //!
 //! A process shows that it lives by a queue that is exclusive to its connection. One whose connection was lost shows it
 //! again as soon as it is back; one that shuts down in order takes its marks back. So neither counts.
 //!
-//! The marks are the body of one message: a line for each suspect, with its number and the processes that have begun it.
+//! The marks are the body of one message: a line for each suspect, with its number and the processes that have begun it,
+//! with `+` those that have begun it together with others.
 
 use std::{
     collections::BTreeSet,
@@ -45,7 +50,7 @@ use crate::{error::BackendError, kit::Backoff};
 const ABSENT: Duration = Duration::from_secs(5);
 
 /// The latest suspects whose marks are kept.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 
 /// Keeps the marks of a subscriber's suspects.
 pub(super) struct Suspects {
@@ -59,47 +64,60 @@ pub(super) struct Suspects {
     pub(super) max_interruptions: u32,
     /// Whether this process has begun a suspect, so that others may ask whether it lives.
     pub(super) has_begun: AtomicBool,
+    /// Whether it shows that it lives, as far as it knows.
+    pub(super) shows_life: AtomicBool,
 }
 
-/// What becomes of a suspect.
+/// What becomes of suspects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is on record that it begins here.
-    Begins,
-    /// So many processes have died over it.
+    /// It is on record that the first of them begin here, so many.
+    Begin(usize),
+    /// So many processes have died over the first.
     Interrupted(u32),
 }
 
 impl Suspects {
-    /// Decides about a suspect, and puts it on record that it begins.
+    /// Decides about suspects, and puts it on record which of them begin: as many of the first as nobody else has begun,
+    /// or else the first alone.
     ///
     /// # Errors
     ///
     /// When the broker cannot be asked.
-    pub(super) async fn begin(&self, suspect: u64) -> Result<Verdict, BackendError> {
+    pub(super) async fn begin(&self, suspects: &[u64]) -> Result<Verdict, BackendError> {
+        let Some(&first) = suspects.first() else { return Ok(Verdict::Begin(0)) };
         let mut held = self.take().await?;
-        let begun = held.marks.of(suspect);
-        begun.remove(&self.process);
-        let limit = self.max_interruptions.max(1) as usize;
-        if begun.len() >= limit {
-            let dead = self.dead_among(begun).await?;
-            if dead >= limit {
-                held.put_back().await;
-                return Ok(Verdict::Interrupted(dead as u32));
+        held.marks.forget(self.process, suspects);
+        let together = suspects.iter().take_while(|&&suspect| !held.marks.has(suspect)).count();
+        if together > 1 {
+            for &suspect in &suspects[..together] {
+                held.marks.of(suspect).together.insert(self.process);
             }
+        } else {
+            let alone = &mut held.marks.of(first).alone;
+            let limit = self.max_interruptions.max(1) as usize;
+            if alone.len() >= limit {
+                let dead = self.dead_among(alone).await?;
+                if dead >= limit {
+                    held.put_back().await;
+                    return Ok(Verdict::Interrupted(dead as u32));
+                }
+            }
+            alone.insert(self.process);
         }
-        begun.insert(self.process);
         self.has_begun.store(true, SeqCst);
-        self.show_life().await;
+        if !self.shows_life.load(SeqCst) {
+            self.show_life().await;
+        }
         self.replace(held).await?;
-        Ok(Verdict::Begins)
+        Ok(Verdict::Begin(together.max(1)))
     }
 
     /// Takes it back that this process has begun anything: it ends in order.
     pub(super) async fn withdraw(&self) -> Result<(), BackendError> {
         let mut held = self.take().await?;
         for (_, begun) in &mut held.marks.0 {
-            begun.remove(&self.process);
+            begun.remove(self.process);
         }
         self.replace(held).await
     }
@@ -158,8 +176,10 @@ impl Suspects {
             close(channel).await;
             Ok(declared.map(drop)?)
         };
+        let shown = answered("show that we live", showing).await;
+        self.shows_life.store(shown.is_ok(), SeqCst);
         // If an older connection of ours still holds it, it shows the same.
-        if let Err(error) = answered("show that we live", showing).await {
+        if let Err(error) = shown {
             let error = error.into_inner();
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot show that we live");
         }
@@ -246,9 +266,28 @@ async fn close(channel: Channel) {
     }
 }
 
-/// The processes that have begun a suspect, for each of the latest suspects, the oldest first.
+/// The processes that have begun a suspect.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Marks(Vec<(u64, BTreeSet<Uuid>)>);
+struct Begun {
+    alone: BTreeSet<Uuid>,
+    /// Together with others, so that any of them may have been the end of the process.
+    together: BTreeSet<Uuid>,
+}
+
+impl Begun {
+    fn remove(&mut self, process: Uuid) {
+        self.alone.remove(&process);
+        self.together.remove(&process);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.alone.is_empty() && self.together.is_empty()
+    }
+}
+
+/// The marks of the latest suspects, the oldest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Marks(Vec<(u64, Begun)>);
 
 impl Marks {
     /// Adds what is written there. What makes no sense is passed over.
@@ -256,8 +295,14 @@ impl Marks {
         for line in text.lines() {
             let mut words = line.split(' ');
             let Some(Ok(suspect)) = words.next().map(str::parse) else { continue };
-            let processes = words.filter_map(|word| word.parse::<Uuid>().ok());
-            self.of(suspect).extend(processes);
+            let begun = self.of(suspect);
+            for word in words {
+                let (of, process) = match word.strip_prefix('+') {
+                    Some(process) => (&mut begun.together, process),
+                    None => (&mut begun.alone, word),
+                };
+                of.extend(process.parse::<Uuid>());
+            }
         }
     }
 
@@ -265,27 +310,45 @@ impl Marks {
         let mut text = String::new();
         for (suspect, begun) in &self.0 {
             text.push_str(&suspect.to_string());
-            for process in begun {
-                text.push(' ');
-                text.push_str(&process.simple().to_string());
+            for process in &begun.alone {
+                text.push_str(&format!(" {}", process.simple()));
+            }
+            for process in &begun.together {
+                text.push_str(&format!(" +{}", process.simple()));
             }
             text.push('\n');
         }
         text
     }
 
+    /// Whether a process has begun a suspect.
+    fn has(&self, suspect: u64) -> bool {
+        self.0.iter().any(|(known, begun)| *known == suspect && !begun.is_empty())
+    }
+
+    /// Forgets that a process has begun suspects: they begin once more. What it has begun together with others is settled
+    /// when it begins anything.
+    fn forget(&mut self, process: Uuid, suspects: &[u64]) {
+        for (suspect, begun) in &mut self.0 {
+            begun.together.remove(&process);
+            if suspects.contains(suspect) {
+                begun.remove(process);
+            }
+        }
+    }
+
     /// The processes that have begun a suspect, which is the latest one from now on.
-    fn of(&mut self, suspect: u64) -> &mut BTreeSet<Uuid> {
+    fn of(&mut self, suspect: u64) -> &mut Begun {
         let at = self.0.iter().position(|(known, _)| *known == suspect);
-        let marks = at.map_or_else(|| (suspect, BTreeSet::new()), |at| self.0.remove(at));
+        let marks = at.map_or_else(|| (suspect, Begun::default()), |at| self.0.remove(at));
         self.0.push(marks);
         &mut self.0.last_mut().expect("it has just been added").1
     }
 
     fn forget_old(&mut self) {
+        self.0.retain(|(_, begun)| !begun.is_empty());
         let old = self.0.len().saturating_sub(KEPT);
         self.0.drain(..old);
-        self.0.retain(|(_, begun)| !begun.is_empty());
     }
 }
 
@@ -297,24 +360,26 @@ mod tests {
     fn marks_are_read_as_they_were_written() {
         let mut marks = Marks::default();
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
-        marks.of(7).insert(one);
-        marks.of(u64::MAX).extend([one, other]);
+        marks.of(7).alone.insert(one);
+        marks.of(u64::MAX).alone.extend([one, other]);
+        marks.of(8).together.extend([one, other]);
+        marks.of(8).alone.insert(one);
         let mut read = Marks::default();
         read.read(&marks.write());
         assert_eq!(read, marks);
         // A crash may have left an older version beside.
         read.read(&format!("7 {}\nwhat is this\n\n-1 {one}\n7 {one} x", other.simple()));
-        assert_eq!(*read.of(7), BTreeSet::from([one, other]));
-        assert_eq!(read.0.len(), 2);
+        assert_eq!(read.of(7).alone, BTreeSet::from([one, other]));
+        assert_eq!(read.0.len(), 3);
     }
 
     #[test]
     fn the_latest_suspects_are_kept() {
         let mut marks = Marks::default();
-        for suspect in 0..100 {
-            marks.of(suspect).insert(Uuid::new_v4());
+        for suspect in 0..2 * KEPT as u64 {
+            marks.of(suspect).alone.insert(Uuid::new_v4());
         }
-        marks.of(0).insert(Uuid::new_v4());
+        marks.of(0).alone.insert(Uuid::new_v4());
         marks.forget_old();
         assert_eq!(marks.0.len(), KEPT);
         assert!(marks.0.iter().any(|(suspect, _)| *suspect == 0));

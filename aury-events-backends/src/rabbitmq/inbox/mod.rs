@@ -1,10 +1,10 @@
 //! What one subscriber holds: the deliveries between the broker and its handlers.
 //!
-//! A suspect (see [`suspects`](super::suspects)) is handed out alone: when nothing else is with a handler, and nothing
-//! else is until it is settled. So whatever happens then was its doing.
+//! Suspects (see [`suspects`](super::suspects)) are handed out in [`rounds`], apart from everything else.
 
 mod consumer;
 mod outlived;
+mod rounds;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -16,7 +16,10 @@ use lapin::types::ShortString;
 use tokio::{sync::Notify, time::Instant};
 
 pub(super) use self::consumer::InboxConsumer;
-use self::outlived::{Known, Lost, Outlived};
+use self::{
+    outlived::{Known, Lost, Outlived},
+    rounds::Rounds,
+};
 use super::{
     acks::Key,
     session::{Lane, Session},
@@ -43,7 +46,7 @@ pub(super) struct Inbox {
     is_own: bool,
     state: Mutex<State>,
     stages: Stages,
-    /// Tells that a suspect may begin.
+    /// Tells that a round of suspects may begin.
     may_begin: Notify,
     tally: Tally,
 }
@@ -53,15 +56,13 @@ struct State {
     /// Without suspects. RabbitMQ sends as many messages as the prefetch allows, whatever their size, so that this bounds
     /// it, in number; with it, how many bytes wait is known.
     waiting: Backlog<Waiting>,
-    suspect: Option<Suspect>,
+    suspects: Rounds,
     /// How many messages this process has moved to the suspects that have not come from there. What is new has to wait
     /// for them for a while, so that order is kept where nobody else takes them.
     expected_suspects: usize,
     /// When that number has last changed.
     expected_since: Option<Instant>,
-    /// How many suspects are with handlers: one, unless its channel was lost and the next came by another one.
-    suspects_out: usize,
-    /// How many other deliveries are with handlers.
+    /// How many deliveries other than suspects are with handlers.
     handed_out: usize,
     outlived: Outlived,
     /// The channel by which deliveries come now.
@@ -72,24 +73,6 @@ struct State {
     problem: Option<Arc<str>>,
     /// A settlement that the broker refused, and when.
     refusal: Option<(Arc<str>, Instant)>,
-}
-
-/// A suspect before a handler has it; there is one at a time.
-enum Suspect {
-    /// Until nothing else is with a handler.
-    Waiting(Waiting),
-    /// Until it is on record that its handler begins.
-    Beginning(Waiting),
-    /// Until a handler takes it, or until it is due once more.
-    Begun(Waiting),
-}
-
-impl Suspect {
-    fn into_waiting(self) -> Waiting {
-        match self {
-            Self::Waiting(waiting) | Self::Beginning(waiting) | Self::Begun(waiting) => waiting,
-        }
-    }
 }
 
 /// A delivery that waits to be handed out.
@@ -140,8 +123,9 @@ impl Inbox {
                 Known::Settled => return TakenIn::Settled,
                 Known::Busy => {
                     self.tally.accept();
-                    if state.outlived.keep(&key, waiting).is_some() {
-                        // It goes back with the channel by which it came.
+                    if let Some(other) = state.outlived.keep(&key, waiting) {
+                        // It was published twice; the copy that is kept now stands for both.
+                        other.session.acks.settle(other.tag);
                         self.tally.settle();
                     }
                     return TakenIn::Kept;
@@ -173,14 +157,27 @@ impl Inbox {
 
     /// Takes back a delivery, to be handed out once more at that time.
     pub(super) fn take_back(&self, delivery: &Delivery, session: &Arc<Session>, after: Duration) {
-        self.handed_in(session.lane);
         let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
-        self.wait_in_place(session, delivery.tag(), envelope, attempt, after);
+        let mut state = self.state();
+        state.handed_in(session.lane);
+        self.add_again(state, session, delivery.tag(), envelope, attempt, after);
     }
 
     /// Has a delivery wait here that a handler has failed at, to be handed out as the next attempt.
     pub(super) fn wait_in_place(
         &self,
+        session: &Arc<Session>,
+        tag: u64,
+        envelope: Envelope,
+        attempt: u32,
+        after: Duration,
+    ) {
+        self.add_again(self.state(), session, tag, envelope, attempt, after);
+    }
+
+    fn add_again(
+        &self,
+        mut state: MutexGuard<'_, State>,
         session: &Arc<Session>,
         tag: u64,
         envelope: Envelope,
@@ -195,7 +192,6 @@ impl Inbox {
             key: session.acks.key(tag),
             session: Arc::clone(session),
         };
-        let mut state = self.state();
         if session.acks.is_lost() && !self.is_own {
             // It is the broker's; if it is here once more already, that is what waits.
             self.tally.settle();
@@ -207,7 +203,7 @@ impl Inbox {
             waiting = Waiting { attempt: waiting.attempt, due: waiting.due, ..again };
         }
         if self.intake() >= Intake::Abandoned {
-            drop(state);
+            wake(state);
             return self.return_to_broker(waiting);
         }
         state.enqueue(waiting);
@@ -335,44 +331,29 @@ impl Inbox {
         Poll::Pending
     }
 
-    /// Waits until a suspect may begin. Cancel safe.
+    /// Waits until a round of suspects may begin. Cancel safe.
     pub(super) async fn may_begin(&self) {
         self.may_begin.notified().await;
     }
 
-    /// The suspect that may begin: its number on its channel.
-    pub(super) fn beginning(&self) -> Option<u64> {
-        match &self.state().suspect {
-            Some(Suspect::Beginning(waiting)) => Some(waiting.tag),
-            _ => None,
-        }
+    /// The suspects that may begin a round: their numbers on their channel, in order.
+    pub(super) fn beginning(&self) -> Option<Vec<u64>> {
+        self.state().suspects.beginning()
     }
 
-    /// Has a suspect handed out that is on record as begun.
-    pub(super) fn begun(&self, tag: u64) {
+    /// Has suspects handed out that are on record as begun.
+    pub(super) fn begun(&self, tags: &[u64]) {
         let mut state = self.state();
-        match state.suspect.take() {
-            Some(Suspect::Beginning(waiting)) if waiting.tag == tag => {
-                state.suspect = Some(Suspect::Begun(waiting));
-                wake(state);
-            }
-            other => state.suspect = other,
-        }
+        state.suspects.begin(tags);
+        wake(state);
     }
 
     /// Takes out a suspect that must not begin. It still counts as in flight.
     pub(super) fn condemned(&self, tag: u64) -> Option<Waiting> {
         let mut state = self.state();
-        match state.suspect.take() {
-            Some(Suspect::Beginning(waiting)) if waiting.tag == tag => {
-                wake(state);
-                Some(waiting)
-            }
-            other => {
-                state.suspect = other;
-                None
-            }
-        }
+        let condemned = state.suspects.condemn(tag);
+        wake(state);
+        condemned
     }
 
     pub(super) fn intake(&self) -> Intake {
@@ -401,7 +382,7 @@ impl Inbox {
     fn empty(&self) {
         let mut state = self.state();
         let mut left = state.waiting.take_all();
-        left.extend(state.suspect.take().map(Suspect::into_waiting));
+        left.extend(state.suspects.take_all());
         drop(state);
         for waiting in left {
             self.return_to_broker(waiting);
@@ -461,7 +442,7 @@ impl Inbox {
             }
         }
         if session.lane == Lane::Suspects {
-            lost.extend(state.suspect.take().map(Suspect::into_waiting));
+            lost.extend(state.suspects.take_all());
         }
         let mut kept = 0;
         for again in state.outlived.again() {
@@ -497,7 +478,7 @@ impl Inbox {
     /// Whether a handler has a delivery.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.state();
-        state.handed_out + state.suspects_out > 0
+        state.handed_out + state.suspects.out() > 0
     }
 
     /// Whether there is nothing left to do for it, nor to be told of it: it was to end.
@@ -518,7 +499,7 @@ impl Inbox {
 /// What a consumer is to do next.
 enum Next {
     Delivery(Waiting),
-    /// It waits for a suspect, which may begin now.
+    /// It waits for suspects, of which a round may begin now.
     Begin,
     Nothing,
 }
@@ -527,10 +508,7 @@ impl State {
     /// Adds a delivery to those that wait.
     fn enqueue(&mut self, waiting: Waiting) {
         if waiting.session.lane == Lane::Suspects {
-            let has_begun = waiting.due.is_some();
-            let is = if has_begun { Suspect::Begun } else { Suspect::Waiting };
-            self.suspect = Some(is(waiting));
-            return;
+            return self.suspects.add(waiting);
         }
         self.line_up(waiting.due, waiting);
     }
@@ -543,27 +521,10 @@ impl State {
         }
     }
 
-    /// What is to be handed out next: a suspect, alone; then what was to come back by now; then what is new.
+    /// What is to be handed out next: suspects; then what was to come back by now; then what is new.
     fn next(&mut self) -> Next {
-        if self.suspects_out > 0 {
-            return Next::Nothing;
-        }
-        match self.suspect.take() {
-            None => {}
-            Some(Suspect::Waiting(waiting)) if self.handed_out == 0 => {
-                self.suspect = Some(Suspect::Beginning(waiting));
-                return Next::Begin;
-            }
-            Some(Suspect::Begun(waiting))
-                if waiting.due.is_none_or(|due| due <= Instant::now()) =>
-            {
-                self.suspects_out += 1;
-                return Next::Delivery(waiting);
-            }
-            other => {
-                self.suspect = other;
-                return Next::Nothing;
-            }
+        if let Some(next) = self.suspects.next(self.handed_out) {
+            return next;
         }
         if self.expects_suspects() {
             return Next::Nothing;
@@ -579,11 +540,12 @@ impl State {
 
     /// When there is something to hand out, if not now.
     fn due(&self) -> Option<Instant> {
-        match &self.suspect {
-            Some(Suspect::Begun(waiting)) => waiting.due,
-            Some(_) => None,
-            None if self.expected_suspects > 0 => self.expected_since.map(|since| since + EXPECTED),
-            None => self.waiting.next_due(),
+        if !self.suspects.is_idle() {
+            return self.suspects.due();
+        }
+        match self.expected_suspects {
+            0 => self.waiting.next_due(),
+            _ => self.expected_since.map(|since| since + EXPECTED),
         }
     }
 
@@ -611,7 +573,7 @@ impl State {
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.suspect.is_none()
+        self.waiting.is_empty() && self.suspects.is_idle()
     }
 
     /// A handler is done with a delivery. Gives whether others may have waited for that.
@@ -619,10 +581,10 @@ impl State {
         match lane {
             Lane::Main => {
                 self.handed_out = self.handed_out.saturating_sub(1);
-                self.handed_out == 0 && self.suspect.is_some()
+                self.handed_out == 0 && !self.suspects.is_idle()
             }
             Lane::Suspects => {
-                self.suspects_out = self.suspects_out.saturating_sub(1);
+                self.suspects.handed_in();
                 true
             }
         }

@@ -110,10 +110,8 @@ impl Outlived {
 
     /// Keeps a message until whoever is busy with it is done. Gives back one that was kept before.
     pub(super) fn keep(&mut self, key: &Key, again: Waiting) -> Option<Waiting> {
-        match self.lost.get_mut(key) {
-            Some(lost) => lost.again.replace(again),
-            None => Some(again),
-        }
+        let lost = self.lost.get_mut(key).expect("somebody is busy with it");
+        lost.again.replace(again)
     }
 
     /// Whether a message is here once more while somebody is busy with it.
