@@ -2,9 +2,9 @@
 
 use std::{error::Error, fmt, iter::successors, sync::Arc, time::Duration};
 
-use crate::envelope::EncodeError;
 #[cfg(feature = "wire")]
 use crate::envelope::wire::WireError;
+use crate::envelope::{EncodeError, EventName};
 
 /// Why a backend could not do what it was asked for.
 pub struct BackendError(Box<Kind>);
@@ -12,7 +12,7 @@ pub struct BackendError(Box<Kind>);
 #[derive(Debug)]
 enum Kind {
     Closed,
-    Encode(EncodeError),
+    Encode { event: EventName, error: EncodeError },
     NotSubscribed { subscriber: Arc<str> },
     NotTaken { why: NotTaken, what: String, said: String },
     NotConnected { operation: String, source: Option<Box<dyn Error + Send + Sync>> },
@@ -33,6 +33,24 @@ impl BackendError {
     #[cold]
     pub fn closed() -> Self {
         Self(Box::new(Kind::Closed))
+    }
+
+    /// An event has no JSON text that reads back as the event.
+    #[cold]
+    pub fn encode(event: &EventName, error: EncodeError) -> Self {
+        Self(Box::new(Kind::Encode { event: event.clone(), error }))
+    }
+
+    /// An event cannot be written as a message.
+    #[cfg(feature = "wire")]
+    #[cold]
+    pub fn encode_message(event: &EventName, error: WireError) -> Self {
+        let what = format!("could not encode {event}");
+        match error {
+            WireError::Payload(error) => Self::encode(event, error),
+            WireError::TooLarge { .. } => Self::too_large(what, error.to_string()),
+            _ => Self::other(format!("encode {event}"), error),
+        }
     }
 
     /// There is no subscription of that subscriber to replay a dead letter to.
@@ -155,7 +173,7 @@ impl BackendError {
     pub fn kind(&self) -> &'static str {
         match &*self.0 {
             Kind::Closed => "closed",
-            Kind::Encode(_) => "encode",
+            Kind::Encode { .. } => "encode",
             Kind::NotSubscribed { .. } => "not_subscribed",
             Kind::NotTaken { why: NotTaken::Refused, .. } => "refused",
             Kind::NotTaken { why: NotTaken::TooLarge, .. } => "too_large",
@@ -171,7 +189,7 @@ impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Kind::Closed => f.write_str("the bus has been shut down"),
-            Kind::Encode(error) => fmt::Display::fmt(error, f),
+            Kind::Encode { event, error } => write!(f, "could not encode {event}: {error}"),
             Kind::NotSubscribed { subscriber } => write!(
                 f,
                 "there is no subscription of `{subscriber}` to replay to: the dead letter is kept; start the \
@@ -205,7 +223,7 @@ impl Error for BackendError {
             Kind::NotConnected { source: Some(source), .. }
             | Kind::TimedOut { cause: Some(source), .. } => Some(&**source),
             Kind::Closed
-            | Kind::Encode(_)
+            | Kind::Encode { .. }
             | Kind::NotSubscribed { .. }
             | Kind::TimedOut { .. }
             | Kind::NotTaken { .. }
@@ -258,25 +276,5 @@ impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&OneLine(self.0), f)?;
         causes(self.0).try_for_each(|cause| write!(f, ": {}", OneLine(cause)))
-    }
-}
-
-impl From<EncodeError> for BackendError {
-    fn from(source: EncodeError) -> Self {
-        Self(Box::new(Kind::Encode(source)))
-    }
-}
-
-/// For the publisher of an event that cannot be written.
-#[cfg(feature = "wire")]
-impl From<WireError> for BackendError {
-    fn from(error: WireError) -> Self {
-        match error {
-            WireError::Payload(source) => source.into(),
-            WireError::TooLarge { .. } => {
-                Self::too_large("could not encode the event", error.to_string())
-            }
-            _ => Self::other("encode the event", error),
-        }
     }
 }

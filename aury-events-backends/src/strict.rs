@@ -31,9 +31,11 @@ impl Strict {
 
     fn prove(&self, event: &Outgoing) -> Result<(), BackendError> {
         let Payload::Typed(value) = event.envelope.payload() else { return Ok(()) };
-        let (size, limit) = (value.prove()?, self.max_payload_bytes);
+        let name = event.envelope.metadata().name();
+        let size = value.prove().map_err(|error| BackendError::encode(name, error))?;
+        let limit = self.max_payload_bytes;
         if size > limit {
-            let what = format!("refused {}", event.envelope.metadata().name());
+            let what = format!("refused {name}");
             let said = format!("its payload has {size} bytes, and at most {limit} are allowed");
             return Err(BackendError::too_large(what, said));
         }

@@ -19,6 +19,8 @@ mod interruptions;
 mod leaks;
 mod long_waits;
 mod lost_acks;
+#[path = "../values/mod.rs"]
+mod odd_values;
 #[path = "../panicking/mod.rs"]
 mod panicking;
 mod panics;
@@ -50,5 +52,6 @@ mod throughput;
 mod throughput_loop;
 mod tls;
 mod unroutable;
+mod values;
 #[path = "../waiting/mod.rs"]
 mod waiting;

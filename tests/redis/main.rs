@@ -15,6 +15,8 @@ mod foreign;
 mod full_memory;
 mod interruptions;
 mod names;
+#[path = "../values/mod.rs"]
+mod odd_values;
 #[path = "../panicking/mod.rs"]
 mod panicking;
 mod panics;
@@ -44,6 +46,7 @@ mod throughput;
 #[path = "../throughput/mod.rs"]
 mod throughput_loop;
 mod tls;
+mod values;
 mod visible;
 #[path = "../waiting/mod.rs"]
 mod waiting;

@@ -20,6 +20,8 @@ mod load;
 mod metadata;
 mod middleware;
 mod nobody_listens;
+#[path = "../values/mod.rs"]
+mod odd_values;
 mod oracle;
 #[path = "../panicking/mod.rs"]
 mod panicking;
@@ -43,3 +45,4 @@ mod startup;
 mod structure;
 mod support;
 mod third_party;
+mod values;

@@ -136,7 +136,8 @@ impl Messages {
         if let Some(service) = &self.service {
             properties = properties.with_app_id(service.clone());
         }
-        let body = self.codec.encode(envelope)?;
+        let body = self.codec.encode(envelope);
+        let body = body.map_err(|error| BackendError::encode_message(metadata.name(), error))?;
         Ok(Message { exchange, routing_key: name, properties, body, needs: None })
     }
 

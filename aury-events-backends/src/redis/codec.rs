@@ -25,7 +25,8 @@ impl Codec {
     ///
     /// When it cannot be written, or is larger than the bus allows.
     pub(crate) fn encode(&self, envelope: &Envelope) -> Result<Vec<u8>, BackendError> {
-        Ok(self.0.encode(envelope)?)
+        let encoded = self.0.encode(envelope);
+        encoded.map_err(|error| BackendError::encode_message(envelope.metadata().name(), error))
     }
 
     /// The envelope in a message; `name` is what the event is called if it does not say so itself.

@@ -95,7 +95,8 @@ impl Connection {
         if refused || self.is_closed.load(SeqCst) {
             return Err(BackendError::closed());
         }
-        let json = envelope.payload().json()?;
+        let json = envelope.payload().json();
+        let json = json.map_err(|error| BackendError::encode(envelope.metadata().name(), error))?;
         if json.len() > self.max_payload_bytes {
             let problem = format!("{} bytes are more than {}", json.len(), self.max_payload_bytes);
             return Err(BackendError::other("publish the event", problem));

@@ -6,24 +6,51 @@ use serde::ser::{self, Serialize};
 
 use super::{super::EncodeError, MAX_DEPTH, excerpt};
 
-/// Looks for a number that is not finite, and for what is nested too deeply.
+/// How many paths are kept, to name one of them.
+const NAMED: usize = 64;
+
+/// Looks for a number that is not finite, and for what is nested too deeply. Gives where there is a `Some` of nothing.
 ///
 /// # Errors
 ///
 /// When there is one: the field by its path, as in `order.lines[3].price`, and what is wrong with it.
-pub(super) fn find<T: Serialize>(value: &T) -> Result<(), EncodeError> {
-    let mut walk = Walk { path: String::new(), depth: 0 };
+pub(super) fn find<T: Serialize>(value: &T) -> Result<Hollow, EncodeError> {
+    let mut walk = Walk::default();
     match value.serialize(&mut walk) {
         Err(Found { is_culprit: true, text }) => Err(EncodeError::new(text)),
         // Another error of the value's own is found by who writes it.
-        _ => Ok(()),
+        _ => Ok(walk.hollow),
+    }
+}
+
+/// Each `Some` of nothing in a value, as `Some(None)` and `Some(())` are: its text is that of `None`.
+#[derive(Default)]
+pub(super) struct Hollow {
+    count: usize,
+    /// Of the first ones.
+    paths: Vec<String>,
+}
+
+impl Hollow {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The field that is none of `others`, where a value has less of them.
+    pub(super) fn missing_in(&self, others: &Self) -> Option<&str> {
+        let missing = self.paths.iter().find(|path| !others.paths.contains(path));
+        (self.count > others.count).then(|| missing.map_or("the event", String::as_str))
     }
 }
 
 /// Serialises to nothing, and knows where it is.
+#[derive(Default)]
 struct Walk {
     path: String,
     depth: usize,
+    /// Whether the value stands directly in a `Some`.
+    is_in_some: bool,
+    hollow: Hollow,
 }
 
 #[derive(Debug)]
@@ -61,7 +88,19 @@ impl Walk {
         Ok(())
     }
 
+    /// Takes note of a value that is written as `null`.
+    fn nothing(&mut self) {
+        if self.is_in_some {
+            self.hollow.count += 1;
+            if self.hollow.paths.len() < NAMED {
+                let path = if self.path.is_empty() { "the event" } else { &*self.path };
+                self.hollow.paths.push(excerpt(&path));
+            }
+        }
+    }
+
     fn level(&mut self, levels: usize) -> Result<Level<'_>, Found> {
+        self.is_in_some = false;
         for _ in 0..levels {
             self.deeper()?;
         }
@@ -139,7 +178,6 @@ impl<'a> ser::Serializer for &'a mut Walk {
         serialize_bool(bool), serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
         serialize_i128(i128), serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64),
         serialize_u128(u128), serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]),
-        serialize_unit_struct(&'static str),
     }
 
     fn serialize_f32(self, number: f32) -> Result<(), Found> {
@@ -151,14 +189,24 @@ impl<'a> ser::Serializer for &'a mut Walk {
     }
 
     fn serialize_none(self) -> Result<(), Found> {
+        self.nothing();
         Ok(())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Found> {
-        value.serialize(self)
+        self.is_in_some = true;
+        value.serialize(&mut *self)?;
+        self.is_in_some = false;
+        Ok(())
     }
 
     fn serialize_unit(self) -> Result<(), Found> {
+        self.nothing();
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _: &'static str) -> Result<(), Found> {
+        self.nothing();
         Ok(())
     }
 

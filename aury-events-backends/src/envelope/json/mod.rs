@@ -1,8 +1,9 @@
 //! Values as JSON text, and whether they come back from it as they were.
 //!
 //! `serde_json` writes some values that it cannot read again: a number that is not finite becomes `null`, and what is
-//! nested too deeply is refused to the reader alone. A publisher is told of these at once, with the field by name. It
-//! costs the event a second pass only if there is a `null` in its text.
+//! nested too deeply is refused to the reader alone. `Some(None)` is written as `null`, and mostly comes back as `None`. A
+//! publisher is told of these at once, with the field by name. It costs the event a second pass only if there is a `null`
+//! in its text.
 
 mod culprit;
 mod excerpt;
@@ -13,6 +14,7 @@ use std::{fmt, io};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use self::culprit::Hollow;
 pub(crate) use self::excerpt::excerpt;
 use super::EncodeError;
 
@@ -24,16 +26,30 @@ const MAX_DEPTH: usize = 127;
 /// # Errors
 ///
 /// When it has no such text, or none that reads back as the value.
-pub(super) fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
+pub(super) fn write<T: Serialize + DeserializeOwned>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut text = Vec::with_capacity(128);
     let mut watch = Watch { depth: 0, wrote_null: false };
     let written =
         value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, &mut watch));
-    if watch.wrote_null || watch.depth > MAX_DEPTH {
-        culprit::find(value)?;
-    }
+    let is_odd = watch.wrote_null || watch.depth > MAX_DEPTH;
+    let hollow = if is_odd { culprit::find(value)? } else { Hollow::default() };
     written.map_err(|error| EncodeError::new(excerpt(&error)))?;
+    if !hollow.is_empty() {
+        keeps::<T>(&hollow, &text)?;
+    }
     Ok(text)
+}
+
+/// Whether what is read from a text has a `Some` of nothing where the value had one, as types that take care of it do.
+fn keeps<T: Serialize + DeserializeOwned>(hollow: &Hollow, text: &[u8]) -> Result<(), EncodeError> {
+    // What cannot be read at all is found by `prove` alone: others may read it, as a pattern's subscribers do.
+    let Ok(read) = serde_json::from_slice::<T>(text) else { return Ok(()) };
+    match hollow.missing_in(&culprit::find(&read)?) {
+        None => Ok(()),
+        Some(field) => Err(EncodeError::new(format!(
+            "`{field}` is a `Some` of nothing, which would come back as `None`"
+        ))),
+    }
 }
 
 /// Writes a value and reads it again, as happens on the way through a broker; gives the size of the text.

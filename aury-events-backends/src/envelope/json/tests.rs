@@ -87,6 +87,41 @@ fn a_round_trip_tells_what_would_not_come_back() {
     assert!(prove(&order(f64::NAN, None)).unwrap_err().to_string().contains("lines[1].price"));
 }
 
+/// As those do who tell what is not there from what is `null`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Patch {
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    name: Option<Option<String>>,
+    #[serde(default)]
+    notes: Vec<Option<Option<u8>>>,
+}
+
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[test]
+fn a_some_of_nothing_is_refused_unless_it_comes_back() {
+    #[derive(Serialize, Deserialize)]
+    struct Marker;
+    for error in [
+        write(&Some(())).unwrap_err(),
+        write(&Some(None::<u8>)).unwrap_err(),
+        write(&Some(Value::Null)).unwrap_err(),
+        write(&Some(Marker)).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("`the event` is a `Some` of nothing"), "{error}");
+    }
+    write(&(None::<()>, (), Marker, Some([None::<u8>]), Value::Null)).unwrap();
+    let patch = |notes| Patch { name: Some(None), notes };
+    assert_eq!(write(&patch(vec![])).unwrap(), br#"{"name":null,"notes":[]}"#);
+    write(&patch(vec![None, Some(Some(1))])).unwrap();
+    let error = write(&patch(vec![None, Some(None)])).unwrap_err().to_string();
+    assert!(error.contains("`notes[1]` is a `Some` of nothing"), "{error}");
+}
+
 #[test]
 fn the_order_of_maps_and_sets_is_no_difference() {
     let map: HashMap<u32, HashSet<String>> =
