@@ -97,7 +97,7 @@ pub(crate) async fn what_cannot_come_back_is_refused_and_what_can_arrives(config
     let process = EventBusManager::builder()
         .service("values")
         .bus("default", config)
-        .subscribers("values.*")
+        .subscribers("values.receive")
         .state(received.clone());
     let events = process.start().await.unwrap();
     let bus = events.default_bus();
@@ -148,6 +148,58 @@ pub(crate) async fn what_cannot_come_back_is_refused_and_what_can_arrives(config
     timeout(DEADLINE, all).await.unwrap_or_else(|_| panic!("{received:?}"));
     assert_eq!(*received.0.lock().unwrap(), fine);
     assert_eq!(bus.dead_letters().list().await.unwrap().len(), 0);
+    events.shutdown().await.unwrap();
+}
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+#[subscribe(name = "values.see", pattern = "values.foreign")]
+async fn see(event: &AnyEvent, State(seen): State<Seen>) -> Result<(), aury_events::EncodeError> {
+    let data = match event.binary() {
+        Some(bytes) => format!("{bytes:?}"),
+        None => event.json()?,
+    };
+    seen.0.lock().unwrap().push(data);
+    Ok(())
+}
+
+/// `send` has another program send a message, as an event `values.foreign`.
+#[allow(dead_code, reason = "nothing else sends to a bus in memory")]
+pub(crate) async fn data_of_any_type_is_given_to_any_event(
+    config: BusConfig,
+    send: impl AsyncFn(String),
+) {
+    let seen = Seen::default();
+    let process = EventBusManager::builder()
+        .service("values")
+        .bus("default", config)
+        .subscribers("values.see")
+        .state(seen.clone());
+    let events = process.start().await.unwrap();
+    for data in [
+        r#""datacontenttype":"text/plain","data":"hello""#,
+        r#""datacontenttype":"text/xml","data":"<a/>""#,
+        r#""datacontenttype":"application/octet-stream","data_base64":"AAH/""#,
+        r#""datacontenttype":"application/json","data_base64":"eyJhIjoxfQ==""#,
+        r#""data":{"b":[2]}"#,
+    ] {
+        send(format!(
+            r#"{{"specversion":"1.0","id":"x","source":"/x","type":"values.foreign",{data}}}"#
+        ))
+        .await;
+    }
+    send(r#"{"c":3}"#.to_owned()).await;
+    let all = async {
+        while seen.0.lock().unwrap().len() < 6 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, all).await.unwrap_or_else(|_| panic!("{:?}", seen.0));
+    assert_eq!(
+        *seen.0.lock().unwrap(),
+        ["\"hello\"", "\"<a/>\"", "[0, 1, 255]", "{\"a\":1}", "{\"b\":[2]}", "{\"c\":3}"]
+    );
     events.shutdown().await.unwrap();
 }
 

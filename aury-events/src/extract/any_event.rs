@@ -42,14 +42,20 @@ impl AnyEvent {
         self.envelope.metadata()
     }
 
-    /// The event's data as JSON text.
+    /// The event's data as JSON text. Text of another content type, such as `text/plain`, is a JSON string.
     ///
     /// # Errors
     ///
-    /// When the event is a value in this process and its `Serialize` implementation fails.
+    /// When the data is [binary](Self::binary), or when the event is a value in this process that has no JSON text.
     pub fn json(&self) -> Result<String, EncodeError> {
         let json = self.envelope.payload().json()?;
         Ok(String::from_utf8_lossy(&json).into_owned())
+    }
+
+    /// The event's data as bytes, where it is neither JSON nor text: what a CloudEvent brings as `data_base64`, with a
+    /// content type other than JSON.
+    pub fn binary(&self) -> Option<&[u8]> {
+        self.envelope.payload().binary()
     }
 
     /// The event's data, decoded from JSON into any type: `serde_json::Value`, or one with the fields of interest.
