@@ -14,6 +14,7 @@ use crate::backends::{
     DEADLINE, MIN_IDLE, Server, ack, close, event, eventually, handle_all, large_event, letters,
     next, next_within, number, publish, subscribed, to_order, to_pattern,
 };
+use crate::support::Logged;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server; tests/run installs it"]
@@ -337,4 +338,27 @@ async fn what_a_subscriber_holds_is_bounded_in_bytes() {
     next(&mut consumer).await.settle(Settlement::Ack).await.unwrap();
     backend.in_flight().settled().await;
     close([&backend]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; tests/run installs it"]
+async fn an_event_that_nobody_subscribes_to_is_warned_of_once() {
+    let logged = Logged::start();
+    let (_server, [backend]) = Server::with_backends().await;
+    let mut group = subscribed(&backend, to_order()).await;
+    let mut everywhere = subscribed(&backend, to_pattern("cache.#").broadcast()).await;
+    publish(&backend, "order", 0..1).await;
+    publish(&backend, "cache.stale", 0..1).await;
+    publish(&backend, "unheard.of", 0..2).await;
+    ack(next(&mut group).await).await;
+    ack(next(&mut everywhere).await).await;
+    let warnings = || logged.lines(&["nobody listens to this event"]);
+    eventually("it is said", async || !warnings().is_empty()).await;
+    publish(&backend, "unheard.of", 2..3).await;
+    // The streams are trimmed three times.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let warnings = warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("unheard.of") && warnings[0].contains("100,000"), "{warnings:?}");
+    backend.close().await.unwrap();
 }

@@ -119,8 +119,8 @@ impl BusConfig {
         self.set("MAX_BLOCKED", read::duration_text(limit))
     }
 
-    /// What happens when an event is published that no queue is bound for (rabbitmq). Default: it is logged, once for
-    /// each event name.
+    /// What happens when an event is published that nobody subscribes to: memory, redis outside of a cluster, rabbitmq. On
+    /// redis-streams, `Error` is as `Warn`. Default: it is logged, once for each event name.
     pub fn unroutable(self, unroutable: Unroutable) -> Self {
         self.set("UNROUTABLE", unroutable)
     }

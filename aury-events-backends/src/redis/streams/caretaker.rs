@@ -1,8 +1,9 @@
 //! What a bus does for all of its subscribers on the server, from time to time.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -16,7 +17,11 @@ use super::{
     shared::Shared,
     subscription::Subscription,
 };
-use crate::{envelope::EventName, kit::write};
+use crate::{
+    config::Unroutable,
+    envelope::EventName,
+    kit::{NobodyListens, lock, write},
+};
 
 const PROMOTE: &str = include_str!("scripts/promote.lua");
 const TRIM: &str = include_str!("scripts/trim.lua");
@@ -36,6 +41,8 @@ const PROMOTED_AT_ONCE: usize = 200;
 /// About how many entries a stream keeps that has neither a group nor a reader: nobody has subscribed to it yet.
 const UNREAD: usize = 100_000;
 
+const NOBODY: &str = "no subscription covers its stream, which keeps about the latest 100,000 of them; one that is made later begins later";
+
 /// Discovers streams, moves delayed events whose time has come, and trims.
 #[derive(Debug)]
 pub(super) struct Caretaker {
@@ -43,6 +50,43 @@ pub(super) struct Caretaker {
     pub(super) publisher: Arc<Publisher>,
     pub(super) subscriptions: Arc<RwLock<Vec<Arc<Subscription>>>>,
     pub(super) trim_every: Duration,
+    pub(super) unheard: Unheard,
+}
+
+/// The events whose streams nobody reads.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    nobody_listens: NobodyListens,
+    /// Since when, for each of them.
+    since: Mutex<HashMap<EventName, Instant>>,
+}
+
+/// How many of them are remembered.
+const REMEMBERED: usize = 1024;
+
+impl Unheard {
+    /// It is known too late for an error.
+    pub(super) fn new(policy: Unroutable) -> Self {
+        let policy = if policy == Unroutable::Error { Unroutable::Warn } else { policy };
+        Self { nobody_listens: NobodyListens::new(policy), since: Mutex::default() }
+    }
+
+    /// Takes note of whether a stream is read. One that is new is given `patience`: readers by pattern have to find it.
+    fn note(&self, event: &EventName, is_read: bool, patience: Duration) {
+        let mut since = lock(&self.since);
+        if is_read {
+            since.remove(event);
+            return;
+        }
+        if since.len() == REMEMBERED && !since.contains_key(event) {
+            return;
+        }
+        if since.entry(event.clone()).or_insert_with(Instant::now).elapsed() >= patience {
+            drop(since);
+            // With this policy, it is no error.
+            let _ = self.nobody_listens.note(event.as_str(), NOBODY);
+        }
+    }
 }
 
 impl Caretaker {
@@ -165,7 +209,10 @@ impl Caretaker {
         for (subscription, _) in subscribers {
             if let Some((_, group)) = subscription.split_once(' ') {
                 let retries = keys.retry(group);
-                self.note_of(&retries, self.trim_stream(&retries, &keys.readers("")).await)?;
+                self.note_of(
+                    &retries,
+                    self.trim_stream(&retries, &keys.readers("")).await.map(drop),
+                )?;
             }
         }
         Ok(())
@@ -179,7 +226,9 @@ impl Caretaker {
         let Shared { server, keys, .. } = &*self.shared;
         let key = keys.stream(event.as_str());
         join_all(server, &key, event, subscribers).await?;
-        self.trim_stream(&key, &keys.readers(event.as_str())).await
+        let is_read = self.trim_stream(&key, &keys.readers(event.as_str())).await?;
+        self.unheard.note(event, is_read, self.shared.min_idle);
+        Ok(())
     }
 
     /// What the server refuses of one stream stops no other; it is only said.
@@ -200,11 +249,12 @@ impl Caretaker {
         }
     }
 
-    async fn trim_stream(&self, key: &str, readers: &str) -> Result<(), Failure> {
+    /// Gives whether somebody reads it, if there is anything to be read.
+    async fn trim_stream(&self, key: &str, readers: &str) -> Result<bool, Failure> {
         let mut trim = redis::cmd("EVAL");
         trim.arg(TRIM).arg(2).arg(key).arg(readers);
         trim.arg(self.shared.keys.alive("")).arg(UNREAD);
-        self.shared.server.ask(&trim).await.map(drop)
+        Ok(self.shared.server.ask(&trim).await? != Value::Int(0))
     }
 
     /// What fails is tried again the next time; that the server is away is said elsewhere.

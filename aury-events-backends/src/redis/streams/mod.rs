@@ -46,7 +46,8 @@
 //! - A stream is trimmed up to the oldest entry that some group has not acknowledged or some live `broadcast`
 //!   subscriber has not read. One that nobody ever subscribed to keeps about the latest 100,000. A group that nobody
 //!   serves any more holds up the trimming: remove its line in `{prefix}:subscribers` by `HDEL`, then the group by
-//!   `XGROUP DESTROY`.
+//!   `XGROUP DESTROY`. While nobody has subscribed to an event, a warning says so, once for each name, unless
+//!   `EVENT_UNROUTABLE` is `ignore`; it is known some ten seconds after the publish, so `error` warns, too.
 //! - `broadcast` subscribers read without a group, from the time of their subscription on. Their position survives lost
 //!   connections, not the process. Their retries wait in place.
 //! - What others have written among the keys of the framework is set aside and said, and everything else goes on: a member
@@ -76,7 +77,7 @@ use std::{
 use uuid::Uuid;
 
 use self::{
-    caretaker::Caretaker,
+    caretaker::{Caretaker, Unheard},
     inbox::{Inbox, Intake, Limits, StreamConsumer},
     publisher::{Chunk, Publisher},
     pulse::Pulse,
@@ -211,6 +212,7 @@ impl StreamsBackend {
             publisher: Arc::clone(&publisher),
             subscriptions: Arc::clone(&subscriptions),
             trim_every: timing.trim_every,
+            unheard: Unheard::new(config.unroutable),
         };
         let upkeep = Tasks::default();
         let name = TaskName::of_bus("looks after streams", Arc::clone(&shared.bus));

@@ -2,11 +2,11 @@
 --
 -- KEYS  stream, positions of readers without a group
 -- ARGV  what signs of life begin with, how many entries of a stream are kept that nobody reads
--- Gives how many entries were removed.
+-- Gives whether somebody reads it: 0 if nobody does, and there are entries.
 
 local stream = KEYS[1]
 if redis.call('EXISTS', stream) == 0 then
-  return 0
+  return 1
 end
 
 local keep, keep_millis, keep_number
@@ -44,6 +44,8 @@ for i = 1, #readers, 2 do
 end
 
 if keep then
-  return redis.call('XTRIM', stream, 'MINID', '~', keep, 'LIMIT', 0)
+  redis.call('XTRIM', stream, 'MINID', '~', keep, 'LIMIT', 0)
+  return 1
 end
-return redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2], 'LIMIT', 0)
+redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2], 'LIMIT', 0)
+return redis.call('XLEN', stream) == 0 and 1 or 0
