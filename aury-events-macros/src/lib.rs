@@ -39,6 +39,7 @@ use proc_macro::TokenStream;
 /// | `name = "order.created"` | the event's name | the type's name, see below |
 /// | `version = 2` | the version of the event's shape, at least 1 | 1 |
 /// | `bus = "domain"` | the bus it is published and subscribed to on | `"default"` |
+/// | `key = path` | a `fn(&E) -> impl Display` that gives the event's key, see below | no key, or the field's |
 /// | `crate = path` | where to find aury-events, if not at `::aury_events` | `::aury_events` |
 ///
 /// They may be spread over several attributes.
@@ -49,10 +50,11 @@ use proc_macro::TokenStream;
 /// `http.request.received`, `S3ObjectStored` is `s3.object.stored`. Such a name changes when the
 /// type is renamed, so an event that others depend on should have its name written.
 ///
-/// # Option of a field
+/// # The key
 ///
-/// `#[event(key)]` marks the field of a struct that says which events belong together, such as all
-/// events of one order. The field's type implements `EventKey`, as strings and integers do.
+/// The key says which events belong together, such as all events of one order. `#[event(key)]` marks the field of a struct
+/// that holds it. The field's type implements `EventKey`, as strings, integers and `Uuid` do. Above the type,
+/// `#[event(key = path)]` names a function of the event instead, for an enum or a key of several fields.
 ///
 /// # What cannot be an event
 ///

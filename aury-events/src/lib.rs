@@ -22,15 +22,15 @@ pub use crate::{
     bus::{DeadLetters, EventBus, Publish},
     config::{BusConfig, ConfigProblem},
     declared::{
-        Catalogue, DEFAULT_BUS, Event, EventData, EventInfo, EventKey, IntoEvent, Location, Needs,
-        SubscriberInfo,
+        Catalogue, DEFAULT_BUS, Event, EventData, EventExt, EventInfo, EventKey, IntoEvent,
+        Location, SubscriberInfo,
     },
     dispatch::EventHandler,
     error::{
         BackendFailure, BoxError, Error, Failure, Place, Problem, PublishAllError, PublishError,
         ShutdownError, StartError, SubscribeError, UnknownBus,
     },
-    extract::{AnyEvent, FromContext, Receipt, State},
+    extract::{AnyEvent, Extractor, FromContext, OptionalFromContext, Receipt, State, StateValue},
     manager::{EventBusManager, EventBusManagerBuilder, bus, default_bus, init_from_env, publish},
     runtime::{CircuitBreaker, Context, Middleware, Next, Subscription, trace_id},
 };
@@ -50,6 +50,8 @@ pub use aury_events_macros::{Event, subscribe};
 
 /// What a service imports: `use aury_events::prelude::*;`.
 pub mod prelude {
+    #[doc(no_inline)]
+    pub use crate::EventExt as _;
     #[doc(no_inline)]
     pub use crate::{
         AnyEvent, BusConfig, Context, Event, EventBus, EventBusManager, Failure, FromContext,
@@ -75,9 +77,11 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        declared::{Batch, EventEntry, Location, Options, Order, Retry, StaticTopic},
+        declared::{
+            Batch, EventEntry, Location, Needs, Options, Order, Retry, StaticTopic, displayed,
+        },
         dispatch::{HandlerResult, IntoHandlerResult, Subscriber, SubscriberEntry, retry_if},
-        extract::{Extractor, FromEnvelope, extractor},
+        extract::{FromEnvelope, NoParameter, Parameter, context, needs_of},
     };
 
     /// What a subscriber can take by value.

@@ -16,6 +16,7 @@ mod dynamic;
 mod failures;
 mod fan_out;
 mod idempotent;
+mod keys;
 mod load;
 mod metadata;
 mod middleware;

@@ -17,7 +17,9 @@ struct OrderCreated {
 struct Tenant(String);
 
 impl FromContext for Tenant {
-    fn from_context(context: &Context) -> Result<Self, BoxError> {
+    type Parts = Context;
+
+    async fn from_context(context: Context) -> Result<Self, BoxError> {
         Ok(Self(context.header("tenant").ok_or("no header `tenant`")?.to_owned()))
     }
 }

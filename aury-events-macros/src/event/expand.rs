@@ -34,12 +34,21 @@ pub(super) fn expand(event: Event) -> TokenStream {
     }
 }
 
-fn key_method(Event { krate, .. }: &Event, Key { field, ty }: &Key) -> TokenStream {
-    // The type is written out so that the compiler blames it when it cannot be a key.
-    let event_key = quote_spanned!(ty.span()=> <#ty as #krate::EventKey>::event_key);
+fn key_method(Event { krate, .. }: &Event, key: &Key) -> TokenStream {
+    let key = match key {
+        // The type is written out so that the compiler blames it when it cannot be a key.
+        Key::Field { member, ty } => {
+            let event_key = quote_spanned!(ty.span()=> <#ty as #krate::EventKey>::event_key);
+            quote!(#event_key(&self.#member))
+        }
+        Key::Function(path) => {
+            let displayed = quote_spanned!(path.span()=> #krate::__private::displayed);
+            quote!(#displayed(#path(self)))
+        }
+    };
     quote! {
         fn key(&self) -> ::core::option::Option<::std::borrow::Cow<'_, str>> {
-            #event_key(&self.#field)
+            #key
         }
     }
 }

@@ -20,10 +20,12 @@ struct Event {
     key: Option<Key>,
 }
 
-/// The field marked `#[event(key)]`.
-struct Key {
-    field: Member,
-    ty: Type,
+/// Where the key comes from.
+enum Key {
+    /// The field marked `#[event(key)]`.
+    Field { member: Member, ty: Box<Type> },
+    /// The function of `#[event(key = path)]`.
+    Function(Path),
 }
 
 /// A type with mistakes is an event all the same: otherwise each of its uses would be reported too.

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens as _;
 use syn::{
     Attribute, Data, DataEnum, DataStruct, DeriveInput, Error, Field, GenericParam, Generics,
-    LitInt, LitStr, Meta, Result, ext::IdentExt as _,
+    LitInt, LitStr, Meta, Path, Result, ext::IdentExt as _,
 };
 
 use super::{Event, Key};
@@ -15,15 +15,13 @@ pub(super) fn parse(input: TokenStream, errors: &Errors) -> Option<Event> {
     let DeriveInput { attrs, ident, generics, data, .. } = errors.keep(syn::parse2(input))?;
 
     let mut options = read_options(&attrs, "name = \"order.created\"", errors);
-    let event = Event {
-        name: name(&ident, &mut options, errors),
-        version: options.number("version", 2, version),
-        bus: options.string("bus", "domain", name::bus_name),
-        krate: options.krate(),
-        key: key(&data, errors),
-        ident,
-    };
-    options.refuse("key", "`key` marks a field: write `#[event(key)]` above the field");
+    let name = name(&ident, &mut options, errors);
+    let version = options.number("version", 2, version);
+    let bus = options.string("bus", "domain", name::bus_name);
+    let krate = options.krate();
+    let field = key(&data, errors);
+    let key = key_function(&mut options, field.as_ref()).map(Key::Function).or(field);
+    let event = Event { krate, ident, name, version, bus, key };
     options.finish();
 
     let is_one_fact = errors.keep(one_fact(&generics));
@@ -75,6 +73,21 @@ fn version(number: LitInt) -> Result<u32> {
     }
 }
 
+/// `key = path`, above the type.
+fn key_function(options: &mut Options<'_>, field: Option<&Key>) -> Option<Path> {
+    if options.is_bare("key") {
+        options.refuse(
+            "key",
+            "`key` marks a field: write `#[event(key)]` above the field, or `key = path::to::function` here",
+        );
+    }
+    if let Some(Key::Field { member, .. }) = field {
+        let field = member.to_token_stream();
+        options.contradict("key", &format!("an event has one key, and `{field}` is it already"));
+    }
+    options.path("key", "path::to::function")
+}
+
 fn key(data: &Data, errors: &Errors) -> Option<Key> {
     match data {
         Data::Struct(data) => struct_key(data, errors),
@@ -93,11 +106,11 @@ fn struct_key(data: &DataStruct, errors: &Errors) -> Option<Key> {
             continue;
         };
         match &key {
-            None => key = Some(Key { field: member, ty: field.ty.clone() }),
-            Some(Key { field, .. }) => {
-                let field = field.to_token_stream();
+            Some(Key::Field { member, .. }) => {
+                let field = member.to_token_stream();
                 errors.refuse(mark, format!("an event has one key, and `{field}` is it already"));
             }
+            _ => key = Some(Key::Field { member, ty: Box::new(field.ty.clone()) }),
         }
     }
     key
@@ -111,8 +124,7 @@ fn refuse_enum_key(data: &DataEnum, errors: &Errors) {
         for mark in variant.fields.iter().filter_map(|field| key_mark(field, errors)) {
             errors.refuse(
                 mark,
-                "the key of an enum is not one field: move what all variants have in common to \
-                 a struct around it, or implement `Event` by hand",
+                "the key of an enum is not one field: write `#[event(key = path::to::function)]` above the enum",
             );
         }
     }
@@ -173,7 +185,10 @@ mod tests {
             name: event.name.value(),
             version: event.version,
             bus: event.bus.map(|bus| bus.value()),
-            key: event.key.map(|Key { field, .. }| quote!(#field).to_string()),
+            key: event.key.map(|key| match key {
+                Key::Field { member, .. } => quote!(#member).to_string(),
+                Key::Function(path) => quote!(#path).to_string(),
+            }),
             messages: errors.messages(),
         }
     }
@@ -228,8 +243,8 @@ mod tests {
         assert_eq!(
             event.messages,
             [
-                "the key of an enum is not one field: move what all variants have in common to a \
-                 struct around it, or implement `Event` by hand",
+                "the key of an enum is not one field: \
+                 write `#[event(key = path::to::function)]` above the enum",
                 "a variant takes no options: they belong on the enum",
             ]
         );
@@ -256,10 +271,38 @@ mod tests {
                 "a bus's name is in lower case: write \"domain\"",
                 "`version` belongs to the event: write it above the type",
                 "an event has one key, and `id` is it already",
-                "`key` marks a field: write `#[event(key)]` above the field",
-                "unknown option `id`\nvalid options: `name`, `version`, `bus`, `crate`",
+                "`key` marks a field: write `#[event(key)]` above the field, or `key = path::to::function` here",
+                "unknown option `id`\nvalid options: `name`, `version`, `bus`, `crate`, `key`",
                 "an event is one fact with one name, so its type cannot be generic: write one for each",
             ]
+        );
+    }
+
+    #[test]
+    fn a_key_may_come_from_a_function() {
+        let event = parsed(quote! {
+            #[event(key = Changed::id)]
+            enum Changed { Name { id: u64 }, Gone(u64) }
+        });
+        assert_eq!(event.key.as_deref(), Some("Changed :: id"));
+        assert!(event.messages.is_empty());
+        for key in [quote!(key = "id"), quote!(key = |event| event.id), quote!(key(id))] {
+            assert_eq!(
+                messages(quote!(
+                    #[event(#key)]
+                    struct Changed {
+                        id: u64,
+                    }
+                )),
+                ["`key` takes a path: write `key = path::to::function`"]
+            );
+        }
+        assert_eq!(
+            messages(quote! {
+                #[event(key = id_of)]
+                struct Changed { #[event(key)] id: u64 }
+            }),
+            ["an event has one key, and `id` is it already"]
         );
     }
 

@@ -103,8 +103,8 @@ impl Subscriber {
             return None;
         }
         Some(quote! {
-            fn needs(needs: &mut #krate::Needs) {
-                #( #krate::__private::extractor::<#extractors>().needs(needs); )*
+            fn needs(needs: &mut #krate::__private::Needs) {
+                #( #krate::__private::needs_of::<#extractors>(needs); )*
             }
         })
     }
@@ -140,6 +140,15 @@ impl Subscriber {
         };
         let extracted: Vec<_> =
             (0..extractors.len()).map(|index| local(&format!("extracted{index}"))).collect();
+        let context = local("context");
+        // One for all of them.
+        let in_context = (!extractors.is_empty()).then(|| {
+            quote! {
+                #[allow(unused_imports)]
+                use #krate::__private::NoParameter as _;
+                let #context = #krate::__private::context()?;
+            }
+        });
         let result = self.result(quote!(#function(#event, #(#extracted),*).await));
         // When the future is not `Send`, the function's name is where to say so. To lints it stays
         // what a macro wrote.
@@ -150,7 +159,11 @@ impl Subscriber {
             ) -> impl ::core::future::Future<Output = #krate::__private::HandlerResult>
             + ::core::marker::Send {
                 async move {
-                    #( let #extracted = #krate::__private::extractor::<#extractors>().extract()?; )*
+                    #in_context
+                    #(
+                        let #extracted =
+                            #krate::__private::Parameter::<#extractors>::NEW.extract(&#context).await?;
+                    )*
                     #result
                 }
             }

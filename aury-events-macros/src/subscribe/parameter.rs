@@ -12,6 +12,25 @@ pub(super) enum Input {
     AnyEvent(Box<Type>),
 }
 
+/// The framework's own extractors.
+const EXTRACTORS: [&str; 5] = ["Context", "State", "EventBus", "TraceId", "Receipt"];
+
+/// Refuses an event behind an extractor. An event of one's own may be called like one.
+pub(super) fn event_first(parameters: &[&Type]) -> Result<()> {
+    let Some((first, others)) = parameters.split_first() else { return Ok(()) };
+    let is_extractor =
+        last_segment(first).is_some_and(|it| EXTRACTORS.iter().any(|name| it.ident == name));
+    let is_event =
+        |ty: &&&Type| matches!(ungrouped(ty), Type::Reference(_)) || arc_of(ty).is_some();
+    match others.iter().find(is_event).filter(|_| is_extractor) {
+        Some(event) => Err(Error::new_spanned(
+            event,
+            "the event comes first: write this parameter before the others",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The first parameter: the event.
 pub(super) fn input(ty: &Type) -> Result<Input> {
     refuse_impl_trait(ty)?;

@@ -11,7 +11,7 @@ use syn::{
 use super::{
     Subscriber, Topic,
     condition::condition,
-    parameter::{Input, batch_input, extractor, input, is_unit},
+    parameter::{Input, batch_input, event_first, extractor, input, is_unit},
     policies::policies,
 };
 use crate::{errors::Errors, name, options::Options};
@@ -42,7 +42,9 @@ pub(super) fn parse(
     if output.is_none() {
         errors.keep(no_errors_to_tell_apart(retry_if.as_ref()));
     }
-    let mut parameters = errors.keep(parameters(&signature))?.into_iter();
+    let parameters = errors.keep(parameters(&signature))?;
+    errors.keep(event_first(&parameters))?;
+    let mut parameters = parameters.into_iter();
     let input = if is_batch { batch_input } else { input };
     let input = parameters.next().and_then(|ty| errors.keep(input(ty)));
     let extractors = parameters.filter_map(|ty| errors.keep(extractor(ty))).collect();

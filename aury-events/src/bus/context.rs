@@ -2,9 +2,9 @@
 
 use super::{EventBus, Publish};
 use crate::{
-    declared::{Event, IntoEvent},
+    declared::{Event, IntoEvent, Needs},
     error::BoxError,
-    extract::FromContext,
+    extract::Extractor,
     runtime::Context,
 };
 
@@ -33,8 +33,10 @@ impl Context {
 }
 
 /// The bus on which the event came.
-impl FromContext for EventBus {
-    fn from_context(context: &Context) -> Result<Self, BoxError> {
+impl Extractor for EventBus {
+    async fn extract(context: &Context) -> Result<Self, BoxError> {
         Ok(context.bus())
     }
+
+    fn needs(_: &mut Needs) {}
 }

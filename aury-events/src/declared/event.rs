@@ -44,17 +44,22 @@ pub trait Event: EventData + Send + Sync + 'static {
     /// The bus on which it is published and subscribed to, unless said otherwise there.
     const BUS: &'static str = super::DEFAULT_BUS;
 
-    /// The name, on a value.
-    fn event_name(&self) -> &'static str {
-        Self::NAME
-    }
-
     /// The key: events with one key belong together, such as all events of one order. Backends that keep order keep
     /// it per key.
     fn key(&self) -> Option<Cow<'_, str>> {
         None
     }
 }
+
+/// What every event has besides. Implemented for all of them, so that no type can say something else.
+pub trait EventExt: Event {
+    /// The event's [name](Event::NAME), on a value.
+    fn event_name(&self) -> &'static str {
+        Self::NAME
+    }
+}
+
+impl<E: Event> EventExt for E {}
 
 /// What can be an event's data: anything with serde's derives. Implemented for all such types.
 ///

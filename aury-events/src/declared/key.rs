@@ -1,10 +1,12 @@
 //! What can be an event's key.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt::Display, sync::Arc};
+
+use uuid::Uuid;
 
 /// What can be an event's key, marked by `#[event(key)]`.
 ///
-/// Implemented for strings, integers and options of them; for a type of your own it is one line:
+/// Implemented for strings, integers, [`Uuid`] and options of them; for a type of your own it is one line:
 ///
 /// ```
 /// use aury_events::EventKey;
@@ -20,7 +22,7 @@ use std::{borrow::Cow, sync::Arc};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an event's key",
-    label = "`#[event(key)]` takes a string, an integer, or an option of one",
+    label = "`#[event(key)]` takes a string, an integer, a `Uuid`, or an option of one",
     note = "implement `aury_events::EventKey` for a type of your own"
 )]
 pub trait EventKey {
@@ -72,4 +74,9 @@ macro_rules! key_by_display {
         }
     )*};
 }
-key_by_display!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, char, bool);
+key_by_display!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, char, bool, Uuid);
+
+/// The key that a function gives.
+pub fn displayed(key: impl Display) -> Option<Cow<'static, str>> {
+    Some(Cow::Owned(key.to_string()))
+}

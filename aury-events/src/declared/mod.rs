@@ -14,8 +14,8 @@ mod topic;
 pub use self::{
     catalogue::{Catalogue, EventInfo, SubscriberInfo},
     entry::EventEntry,
-    event::{Event, EventData, IntoEvent},
-    key::EventKey,
+    event::{Event, EventData, EventExt, IntoEvent},
+    key::{EventKey, displayed},
     location::Location,
     names::DEFAULT_BUS,
     options::{Batch, Options, Order},

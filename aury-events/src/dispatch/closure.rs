@@ -7,7 +7,7 @@ use aury_events_backends::Topic;
 use super::handler::{Handler, HandlerResult, IntoHandlerResult};
 use crate::{
     declared::{Event, Options, name_of},
-    extract::{AnyEvent, FromEnvelope, extract},
+    extract::{AnyEvent, FromEnvelope, context},
     runtime::Context,
 };
 
@@ -62,7 +62,7 @@ macro_rules! closures_over {
             type Input = $input;
 
             async fn handle(&self, input: $input) -> HandlerResult {
-                self(input, extract()?).await.into_handler_result()
+                self(input, context()?).await.into_handler_result()
             }
         }
     };

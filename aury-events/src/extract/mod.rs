@@ -6,11 +6,12 @@ mod from_envelope;
 mod receipt;
 mod state;
 
-pub(crate) use self::from_context::extract;
 pub use self::{
     any_event::AnyEvent,
-    from_context::{Extractor, FromContext, extractor},
+    from_context::{
+        Extractor, FromContext, NoParameter, OptionalFromContext, Parameter, context, needs_of,
+    },
     from_envelope::FromEnvelope,
     receipt::Receipt,
-    state::State,
+    state::{State, StateValue},
 };

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use aury_events_backends::{DeadLetterReason, Delivery, EventId, Settlement};
 
-use super::FromContext;
+use super::Extractor;
 use crate::{
     declared::Needs,
     error::{BackendFailure, BoxError},
@@ -91,8 +91,8 @@ impl Receipt {
     }
 }
 
-impl FromContext for Receipt {
-    fn from_context(_: &Context) -> Result<Self, BoxError> {
+impl Extractor for Receipt {
+    async fn extract(_: &Context) -> Result<Self, BoxError> {
         let taken = Current::take(|envelope, attempt| {
             Delivery::new(envelope.clone(), attempt, Arc::new(Elsewhere), 0)
         });

@@ -2,7 +2,7 @@
 
 use std::{any::type_name, ops::Deref};
 
-use super::FromContext;
+use super::{Extractor, FromContext, OptionalFromContext};
 use crate::{declared::Needs, error::BoxError, runtime::Context};
 
 /// A value that the application gave to the manager, by [`state`](crate::EventBusManagerBuilder::state).
@@ -24,6 +24,17 @@ use crate::{declared::Needs, error::BoxError, runtime::Context};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct State<T>(pub T);
 
+/// What can be taken as [`State`]. Implemented for all such types.
+#[diagnostic::on_unimplemented(
+    message = "`State<{Self}>` cannot be a parameter: `{Self}` is not `Clone`, or not to be shared among threads",
+    label = "each delivery gets a clone of it",
+    note = "give an `Arc` of it to the manager, and take `State<Arc<{Self}>>`"
+)]
+pub trait StateValue: Clone + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> StateValue for T {}
+
 impl<T> Deref for State<T> {
     type Target = T;
 
@@ -32,15 +43,40 @@ impl<T> Deref for State<T> {
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> FromContext for State<T> {
-    fn from_context(context: &Context) -> Result<Self, BoxError> {
-        match context.handle().states.get::<T>() {
-            Some(value) => Ok(Self(value.clone())),
-            None => Err(format!("no state of type `{}` was given", type_name::<T>()).into()),
-        }
+fn given<T: StateValue>(context: &Context) -> Option<T> {
+    context.handle().states.get::<T>().cloned()
+}
+
+/// The value of a [`State`]. It stands between the two so that the compiler says what `T` lacks.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Given<T>(T);
+
+impl<T: StateValue> Extractor for Given<T> {
+    async fn extract(context: &Context) -> Result<Self, BoxError> {
+        let value = given(context)
+            .ok_or_else(|| format!("no state of type `{}` was given", type_name::<T>()))?;
+        Ok(Self(value))
     }
 
     fn needs(needs: &mut Needs) {
         needs.state::<T>();
+    }
+}
+
+impl<T: StateValue> FromContext for State<T> {
+    type Parts = Given<T>;
+
+    async fn from_context(Given(value): Given<T>) -> Result<Self, BoxError> {
+        Ok(Self(value))
+    }
+}
+
+/// `None` where no such value was given: it stops no start.
+impl<T: StateValue> OptionalFromContext for State<T> {
+    type Parts = Context;
+
+    async fn from_context(context: Context) -> Result<Option<Self>, BoxError> {
+        Ok(given(&context).map(Self))
     }
 }

@@ -23,7 +23,7 @@ use super::{Current, Handle, SubscriptionInfo};
 /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
 /// #[subscribe]
 /// async fn audit(event: &OrderCreated, context: Context) {
-///     println!("{} in trace {}", context.event_id(), context.trace().trace_id());
+///     println!("{} in trace {}", context.event_id(), context.trace_id());
 /// }
 /// ```
 #[derive(Clone)]
@@ -60,6 +60,11 @@ impl Context {
     /// When the event was published.
     pub fn time(&self) -> SystemTime {
         self.metadata().time()
+    }
+
+    /// The id of the trace in which the event was published.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace().trace_id()
     }
 
     /// The trace in which the event was published.

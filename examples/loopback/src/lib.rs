@@ -7,7 +7,7 @@
 //!
 //! - this file: what the backend declares about itself, and [`Backend`], which publishes and subscribes;
 //! - [`broker`]: what a server does elsewhere;
-//! - [`subscription`]: a [`Consumer`](aury_events_backends::Consumer), whose deliveries are settled;
+//! - [`subscription`]: a [`Consumer`], whose deliveries are settled;
 //! - [`dead_letters`]: what could not be handled, to be read, replayed and purged;
 //! - `tests/conformance.rs`: the suite that every backend passes.
 
