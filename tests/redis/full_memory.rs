@@ -54,6 +54,11 @@ async fn restarted_on(server: &Server) {
     assert!(published > 100, "{published}");
     assert!(said.contains("OOM"), "the server's words: {said}");
     assert!(said.contains("order"), "{said}");
+    eventually("health shows it", async || {
+        let health = publisher.health();
+        !health.is_up && health.problem.is_some_and(|problem| problem.contains("OOM"))
+    })
+    .await;
 
     let worker = server.backend().await;
     let mut consumer = subscribed(&worker, to_order()).await;
@@ -78,6 +83,11 @@ async fn restarted_on(server: &Server) {
     assert!(failed > 10 && again > 10);
     assert_eq!(letters(&worker).await.len(), failed as usize);
     has_room(&publisher).await;
+    eventually("health shows that it is over", async || {
+        let health = publisher.health();
+        health.is_up && health.problem.is_none()
+    })
+    .await;
     drop(consumer);
     close([&worker, &publisher]).await;
 }

@@ -100,6 +100,7 @@ impl Caretaker {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            self.shared.look_for_room().await;
             self.note(self.publisher.announce_all().await);
             self.note(self.discover().await);
         }

@@ -33,7 +33,8 @@
 //!   over which two processes have died. Nothing that others write into an entry is counted.
 //! - A settlement that the server refuses, as for want of a right, is tried again after a wait of its own, and holds up
 //!   neither others nor a shutdown. A retry that the server does not keep waits in this process.
-//! - When the server's memory is full (`maxmemory` with `noeviction`), publishing fails with the server's words. Handling
+//! - When the server's memory is full (`maxmemory` with `noeviction`), publishing fails with the server's words, and health
+//!   shows them within about a second, until there is room again. Handling
 //!   goes on, in a process that is started then, too: signs of life, groups, dead letters and retries are written by
 //!   scripts that a full server carries out, since they begin with a write that needs no room. A dead letter or a retry
 //!   takes the place of the entry that it was.
@@ -65,6 +66,7 @@ mod inbox;
 mod publisher;
 mod pulse;
 mod replay;
+mod room;
 mod server;
 mod shared;
 mod subscription;
@@ -82,6 +84,7 @@ use self::{
     publisher::{Chunk, Publisher},
     pulse::Pulse,
     replay::ByStream,
+    room::Room,
     server::{Group, Keys, Server, persist},
     shared::Shared,
     subscription::{Broadcast, Keeper, Reader, Settler, Source, Subscription},
@@ -203,6 +206,7 @@ impl StreamsBackend {
             max_interruptions: config.max_interruptions,
             is_refusal_said: OnceAMinute::default(),
             is_upkeep_said: OnceAMinute::default(),
+            room: Room::default(),
             pulse: Pulse::new(client.clone(), timing.min_idle),
         });
         let publisher = Arc::new(Publisher::new(Arc::clone(&shared), config.publish_timeout));
@@ -408,7 +412,8 @@ impl Backend for StreamsBackend {
     fn health(&self) -> Health {
         let subscriptions = self.all_subscriptions();
         let running = subscriptions.iter().filter(|it| it.inbox.intake() < Intake::Cancelled);
-        let is_up = self.stage.is_open() && self.shared.server.is_up();
+        let full = self.shared.room.problem();
+        let is_up = self.stage.is_open() && self.shared.server.is_up() && full.is_none();
         let problem: Option<Arc<str>> = self.link.problem().map(Into::into);
         let health = |subscription: &Arc<Subscription>| {
             let mut health = subscription.inbox.health();
@@ -419,7 +424,7 @@ impl Backend for StreamsBackend {
             health
         };
         Health::new(is_up, running.map(health).collect())
-            .with_problem(problem.clone())
+            .with_problem(problem.clone().or(full))
             .with_dropped_dead_letters(self.shared.dead_letters.dropped())
     }
 

@@ -65,7 +65,11 @@ impl Publisher {
 
     async fn try_one(&self, event: &Encoded, add: &Cmd) -> Result<(), Failure> {
         self.announce(std::slice::from_ref(event)).await?;
-        self.shared.server.ask(add).await.map(drop)
+        let added = self.shared.server.ask(add).await;
+        if let Err(Failure::Refused(error)) = &added {
+            self.shared.room.refused(error);
+        }
+        added.map(drop)
     }
 
     /// Publishes events in order, in one go. Gives a result for each, or the one failure of all.
@@ -94,6 +98,10 @@ impl Publisher {
     ) -> Result<Vec<Result<Value, RedisError>>, Failure> {
         self.announce(chunk).await?;
         let answers = self.shared.server.ask_all(adds).await?;
+        answers
+            .iter()
+            .filter_map(|it| it.as_ref().err())
+            .for_each(|it| self.shared.room.refused(it));
         // When one may yet succeed, all are sent again, so that they stay in order.
         match answers.iter().filter_map(|answer| answer.as_ref().err()).find(|it| is_passing(it)) {
             Some(error) => Err(error.clone().into()),

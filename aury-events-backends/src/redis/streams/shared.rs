@@ -10,6 +10,7 @@ use super::{
     },
     inbox::{Arrival, DeliveryCount, Inbox, Kept, Place},
     pulse::Pulse,
+    room::Room,
     server::{Entry, Keys, Server, Stream},
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) is_refusal_said: OnceAMinute,
     /// When a refusal of upkeep is to be said, by its words.
     pub(super) is_upkeep_said: OnceAMinute,
+    pub(super) room: Room,
     /// Gives the signs of life.
     pub(super) pulse: Pulse,
 }
@@ -45,6 +47,11 @@ impl Shared {
     /// How often a consumer gives a sign of life.
     pub(super) fn beat(&self) -> Duration {
         self.min_idle / 4
+    }
+
+    /// Asks whether the server takes events, for health to show.
+    pub(super) async fn look_for_room(&self) {
+        self.room.look(&self.server, &self.keys, &self.bus).await;
     }
 
     /// Takes in what the server has delivered, as often as `count` says; `is_suspect` if the process has died that it was

@@ -68,6 +68,11 @@ impl Keys {
         format!("{}:readers:{event}", self.prefix)
     }
 
+    /// Never there: asked whether there would be room for it.
+    pub(crate) fn room(&self) -> String {
+        format!("{}:room", self.prefix)
+    }
+
     /// String that expires: one of the processes is trimming the streams.
     pub(crate) fn trimming(&self) -> String {
         format!("{}:trimming", self.prefix)
@@ -93,6 +98,7 @@ mod tests {
             keys.replayed_to("g"),
             keys.readers("e"),
             keys.trimming(),
+            keys.room(),
         ] {
             assert!(EventName::parse(&key).is_err(), "{key}");
         }
