@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Serialize, Serializer};
+
 pub use crate::capabilities::Capabilities;
 use crate::{
     dead_letters::DeadLetterReader,
@@ -178,8 +180,8 @@ impl SubscriptionSpec {
     }
 }
 
-/// How a bus is.
-#[derive(Debug, Clone)]
+/// The health of a bus. As JSON, its fields have these names; further ones may come.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// Whether the backend is reachable and takes events.
@@ -191,6 +193,7 @@ pub struct Health {
     /// How many dead letters it has lost because there were too many, on a backend that counts them.
     pub dropped_dead_letters: u64,
     /// What is wrong with the backend now, as far as it knows.
+    #[serde(serialize_with = "optional_text")]
     pub problem: Option<Arc<str>>,
 }
 
@@ -222,11 +225,12 @@ impl Health {
     }
 }
 
-/// How one subscription is.
-#[derive(Debug, Clone)]
+/// The health of one subscription.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SubscriptionHealth {
     /// The id of the subscriber.
+    #[serde(serialize_with = "text")]
     pub subscriber: Arc<str>,
     /// Whether events reach it.
     pub is_live: bool,
@@ -237,7 +241,16 @@ pub struct SubscriptionHealth {
     /// Whether it takes no events for a while, since it keeps failing. Said by the bus, not by its backend.
     pub is_paused: bool,
     /// What is wrong with it, or was wrong with it last.
+    #[serde(serialize_with = "optional_text")]
     pub problem: Option<Arc<str>>,
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+fn optional_text<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().serialize(serializer)
 }
 
 impl SubscriptionHealth {

@@ -6,7 +6,10 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use crate::{
-    delivery::Delivery, envelope::Envelope, error::BackendError, maybe_ready::BoxFuture,
+    delivery::Delivery,
+    envelope::{EncodeError, Envelope, EventId, EventName},
+    error::BackendError,
+    maybe_ready::BoxFuture,
     reason::DeadLetterReason,
 };
 
@@ -86,6 +89,26 @@ impl DeadLetter {
     pub fn kept_as(mut self, token: impl Into<Arc<str>>, store: Arc<dyn DeadLetterStore>) -> Self {
         self.kept = Some(Kept { token: token.into(), store });
         self
+    }
+
+    /// The id of the event.
+    pub fn event_id(&self) -> EventId {
+        self.envelope.metadata().id()
+    }
+
+    /// The name of the event.
+    pub fn event_name(&self) -> &EventName {
+        self.envelope.metadata().name()
+    }
+
+    /// The event's data as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// When it has none: see [`Payload::json`](crate::Payload::json).
+    pub fn json(&self) -> Result<String, EncodeError> {
+        let json = self.envelope.payload().json()?;
+        Ok(String::from_utf8_lossy(&json).into_owned())
     }
 
     /// What its store knows it by; empty of a record that is yet to be stored.

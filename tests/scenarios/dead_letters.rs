@@ -236,3 +236,34 @@ async fn a_replay_on_a_bus_that_was_shut_down_is_refused_and_the_letter_stays() 
     assert!(letter.replay().await.is_err());
     assert_eq!(letters(&bus).await.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_is_found_by_the_id_of_its_event_and_shows_its_data() {
+    let (bus, _, _) = after_orders("dead_letters.mail", 3).await;
+    let second = letters(&bus).await.remove(1);
+    let found = bus.dead_letters().find(second.event_id()).await.unwrap().expect("it is there");
+    assert_eq!(found.event_id(), second.event_id());
+    assert_eq!(found.event_name().as_str(), "dead_letters.ordered");
+    assert_eq!(found.json().unwrap(), r#"{"number":1}"#);
+    let of_another = bus.dead_letters().of("dead_letters.audit");
+    assert!(of_another.find(second.event_id()).await.unwrap().is_none());
+    assert!(found.purge().await.unwrap());
+    assert!(bus.dead_letters().find(second.event_id()).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_and_catalogue_are_data_for_tools() {
+    let (builder, _) = manager_of("dead_letters");
+    let builder = builder.subscribers("dead_letters.mail").state(Works::default());
+    let events = builder.start().await.unwrap();
+    let health = serde_json::to_value(events.default_bus().health()).unwrap();
+    assert_eq!(health["is_up"], true);
+    assert_eq!(health["problem"], serde_json::Value::Null);
+    assert_eq!(health["subscriptions"][0]["subscriber"], "dead_letters.mail");
+    assert_eq!(health["subscriptions"][0]["is_live"], true);
+    let catalogue = serde_json::to_value(events.catalogue()).unwrap();
+    let subscriber = &catalogue["subscribers"][0];
+    assert_eq!(subscriber["topic"], "dead_letters.ordered");
+    assert!(subscriber["location"].as_str().unwrap().contains("dead_letters.rs:"), "{subscriber}");
+    events.shutdown().await.unwrap();
+}

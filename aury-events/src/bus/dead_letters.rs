@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use aury_events_backends::{BackendError, DeadLetter, DeadLetterReader};
+use aury_events_backends::{BackendError, DeadLetter, DeadLetterReader, EventId};
 
 use super::EventBus;
 use crate::error::{BackendFailure, Error};
@@ -15,7 +15,7 @@ use crate::error::{BackendFailure, Error};
 /// # async fn f(bus: EventBus) -> Result<(), aury_events::Error> {
 /// let mut letters = bus.dead_letters().of("shop::mail::send_order_email");
 /// while let Some(letter) = letters.next().await? {
-///     println!("{}: {}", letter.envelope.metadata().id(), letter.reason);
+///     println!("{}: {}", letter.event_id(), letter.reason);
 ///     if letter.reason.contains("mailbox full") {
 ///         letter.replay().await?;
 ///     }
@@ -75,6 +75,21 @@ impl DeadLetters {
         let page = self.next_page().await.map_err(|error| self.failure("list", error))?;
         self.page = page.into_iter();
         Ok(self.page.next())
+    }
+
+    /// The letter of the event with that id; the first of several, if several subscribers could not handle it:
+    /// [`of`](Self::of) selects one. It reads page after page until the letter comes.
+    ///
+    /// # Errors
+    ///
+    /// When the backend cannot be reached.
+    pub async fn find(mut self, event: EventId) -> Result<Option<DeadLetter>, Error> {
+        while let Some(letter) = self.next().await? {
+            if letter.event_id() == event {
+                return Ok(Some(letter));
+            }
+        }
+        Ok(None)
     }
 
     /// All of them. Where there may be many, [`next`](Self::next) keeps only a page in memory.

@@ -1,9 +1,11 @@
 //! What a program declares: its events and its subscribers.
 
+use serde::Serialize;
+
 use super::{EventEntry, Location, SubscriberDeclaration};
 
 /// The events and subscribers that are linked into the program.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Catalogue {
     /// All event types, by name, also those that nobody here subscribes to.
@@ -13,7 +15,7 @@ pub struct Catalogue {
 }
 
 /// An event type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct EventInfo {
     /// The event's name.
@@ -29,7 +31,7 @@ pub struct EventInfo {
 }
 
 /// A subscriber.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SubscriberInfo {
     /// The stable id.
