@@ -13,6 +13,7 @@ mod dropped;
 #[path = "../dropping/mod.rs"]
 mod dropping;
 mod dynamic;
+mod errors;
 mod failures;
 mod fan_out;
 mod idempotent;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    hash::{DefaultHasher, Hasher as _},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -43,6 +43,13 @@ impl Key {
         let mut hasher = DefaultHasher::new();
         hasher.write(body);
         Self { event, copy, digest: hasher.finish() }
+    }
+
+    /// A number by which every process knows the message, never 0.
+    pub(super) fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish().max(1)
     }
 
     /// By what it is recognised that a message was moved to the suspects: there it is not settled yet.

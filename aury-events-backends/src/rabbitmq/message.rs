@@ -271,11 +271,16 @@ impl Message {
         self.with_headers([(ATTEMPT, AMQPValue::LongLongInt(attempt.into())), new_copy()])
     }
 
-    /// Makes it a suspect: the same copy of its event, which is handled alone.
+    /// Makes it a suspect: the same copy of its event. Its marks are found by `number`, unless it was a suspect before.
     #[must_use]
-    pub(super) fn suspect(self, headers: DeliveryHeaders, suspects: &ShortString) -> Self {
+    pub(super) fn suspect(
+        self,
+        headers: DeliveryHeaders,
+        number: u64,
+        suspects: &ShortString,
+    ) -> Self {
         let DeliveryHeaders { attempt, copy, suspect } = headers;
-        let suspect = if suspect == 0 { random() } else { suspect };
+        let suspect = if suspect == 0 { number } else { suspect };
         self.with_headers([
             (ATTEMPT, AMQPValue::LongLongInt(attempt.into())),
             (COPY, AMQPValue::LongLongInt(copy as i64)),

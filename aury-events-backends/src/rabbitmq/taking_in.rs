@@ -82,9 +82,13 @@ impl TakingIn {
     fn suspect(&self, waiting: Waiting, delivery: &Delivery, headers: DeliveryHeaders) {
         let (session, tag) = (Arc::clone(&waiting.session), waiting.tag);
         session.inbox.accept();
-        let message = Message::received(delivery)
-            .known_as(waiting.envelope.metadata())
-            .suspect(headers, &self.mover.queues.suspects);
+        // A process that dies while it moves the message leaves both: they have one number, and so the same marks.
+        let number = waiting.key.as_ref().map_or(0, Key::number);
+        let message = Message::received(delivery).known_as(waiting.envelope.metadata()).suspect(
+            headers,
+            number,
+            &self.mover.queues.suspects,
+        );
         let otherwise = Otherwise::HandOut(waiting);
         self.mover.hand_over(Move { session, tag, message, otherwise, reply: None });
     }
