@@ -285,3 +285,18 @@ impl State {
 fn fire(sending: impl Future<Output = lapin::Result<()>>) {
     let _ = pin!(sending).poll(&mut Context::from_waker(Waker::noop()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_one_number_wherever_it_is_read_and_another_copy_has_another() {
+        let event: EventId = "o-1".parse().unwrap();
+        let number = |copy, body: &[u8]| Key::new(event.clone(), copy, body).number();
+        assert_eq!(number(1, b"{}"), number(1, b"{}"));
+        assert_ne!(number(1, b"{}"), number(2, b"{}"));
+        assert_ne!(number(1, b"{}"), number(1, b"[]"));
+        assert_ne!(number(0, b""), 0);
+    }
+}
