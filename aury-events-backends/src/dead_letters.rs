@@ -107,8 +107,7 @@ impl DeadLetter {
     ///
     /// When it has none: see [`Payload::json`](crate::Payload::json).
     pub fn json(&self) -> Result<String, EncodeError> {
-        let json = self.envelope.payload().json()?;
-        Ok(String::from_utf8_lossy(&json).into_owned())
+        self.envelope.payload().json_text()
     }
 
     /// What its store knows it by; empty of a record that is yet to be stored.

@@ -73,6 +73,11 @@ impl Payload {
         }
     }
 
+    /// The same as a string.
+    pub fn json_text(&self) -> Result<String, EncodeError> {
+        Ok(String::from_utf8_lossy(&self.json()?).into_owned())
+    }
+
     /// The bytes, if they are no JSON.
     pub fn binary(&self) -> Option<&[u8]> {
         match self {

@@ -48,8 +48,7 @@ impl AnyEvent {
     ///
     /// When the data is [binary](Self::binary), or when the event is a value in this process that has no JSON text.
     pub fn json(&self) -> Result<String, EncodeError> {
-        let json = self.envelope.payload().json()?;
-        Ok(String::from_utf8_lossy(&json).into_owned())
+        self.envelope.payload().json_text()
     }
 
     /// The event's data as bytes, where it is neither JSON nor text: what a CloudEvent brings as `data_base64`, with a
