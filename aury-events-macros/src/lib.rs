@@ -118,7 +118,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `bus = "domain"` | the bus to listen on | the event's bus |
 /// | `name = "order-mail"` | the subscriber's stable id, in queues, metrics and dead letters: letters, digits, `_`, `-`, `.`, `:` | `module::path::function` |
-/// | `when = \|event\| event.amount >= 10.0` | a closure or the path of a `fn(&E) -> bool`: other events are acknowledged, and not handled | always |
+/// | `when = \|event\| event.amount >= 10.0` | a closure or the path of a `fn(&E) -> bool`, or of a `fn(&E, &Context) -> bool`: other events are acknowledged, and not handled | always |
 /// | `pattern = "order.*"` | the names that `&AnyEvent` stands for, by AMQP's rules: `*` is one segment, `#` any number of them | – |
 /// | `retry = 3`, `retry(..)` | how often a failed event is tried in all, and how long to wait in between, see below | no retry |
 /// | `retry_if = MailError::is_transient` | a closure or the path of a `fn(&E) -> bool` over the function's error: other errors are not retried | every error |

@@ -19,20 +19,20 @@ mod manager;
 
 #[doc(inline)]
 pub use crate::{
-    bus::{DeadLetters, EventBus, Publish},
+    bus::{DeadLetters, EventBus, Publish, Subscribe},
     config::{BusConfig, ConfigProblem},
     declared::{
         Catalogue, DEFAULT_BUS, Event, EventData, EventExt, EventInfo, EventKey, IntoEvent,
-        Location, SubscriberInfo,
+        Location, Retry, SubscriberInfo,
     },
-    dispatch::EventHandler,
+    dispatch::{EventHandler, EventInput},
     error::{
         BackendFailure, BoxError, Error, Failure, Place, Problem, PublishAllError, PublishError,
         ShutdownError, StartError, SubscribeError, UnknownBus,
     },
     extract::{AnyEvent, Extractor, FromContext, OptionalFromContext, Receipt, State, StateValue},
     manager::{EventBusManager, EventBusManagerBuilder, bus, default_bus, init_from_env, publish},
-    runtime::{CircuitBreaker, Context, Middleware, Next, Subscription, trace_id},
+    runtime::{CircuitBreaker, Context, Subscription, trace_id},
 };
 #[cfg(feature = "redis")]
 #[doc(inline)]
@@ -52,11 +52,20 @@ pub use aury_events_macros::{Event, subscribe};
 pub mod prelude {
     #[doc(no_inline)]
     pub use crate::EventExt as _;
+    /// [`State`] by a name that nobody else has, for modules that import axum's.
+    #[doc(no_inline)]
+    pub use crate::State as EventState;
     #[doc(no_inline)]
     pub use crate::{
         AnyEvent, BusConfig, Context, Event, EventBus, EventBusManager, Failure, FromContext,
         PublishError, Receipt, State, TraceId, subscribe,
     };
+}
+
+/// What is done around every handler of a manager.
+pub mod middleware {
+    #[doc(inline)]
+    pub use crate::runtime::{FromFn, Middleware, Next, from_fn};
 }
 
 /// The chapters of the guide.
@@ -77,11 +86,12 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
-        declared::{
-            Batch, EventEntry, Location, Needs, Options, Order, Retry, StaticTopic, displayed,
+        declared::{Batch, EventEntry, Location, Needs, Options, Order, StaticTopic, displayed},
+        dispatch::{
+            HandlerResult, IntoHandlerResult, Subscriber, SubscriberEntry, holds, retry_if,
         },
-        dispatch::{HandlerResult, IntoHandlerResult, Subscriber, SubscriberEntry, retry_if},
         extract::{FromEnvelope, NoParameter, Parameter, context, needs_of},
+        runtime::Received,
     };
 
     /// What a subscriber can take by value.

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aury_events::{BoxError, BoxFuture, DeadLetter, Middleware, Next, prelude::*};
+use aury_events::{
+    BoxError, BoxFuture, DeadLetter,
+    middleware::{Middleware, Next},
+    prelude::*,
+};
 use aury_events_backends::{Envelope, EventName, Metadata, Payload};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -199,9 +203,9 @@ async fn the_context_is_that_of_the_event_with_the_longest_chain() {
 struct Counting(Log);
 
 impl Middleware for Counting {
-    fn handle<'a>(&'a self, _: &'a Context, next: Next<'a>) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn handle<'a>(&'a self, _: &'a Context, next: Next) -> BoxFuture<'a, Result<(), BoxError>> {
         self.0.add("around");
-        next.run()
+        Box::pin(next.run())
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 };
 
 use aury_events::{
-    BoxError, BoxFuture, DeadLetter, EventBusManagerBuilder, Middleware, Next, prelude::*,
+    BoxError, BoxFuture, DeadLetter, EventBusManagerBuilder,
+    middleware::{Middleware, Next, from_fn},
+    prelude::*,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +55,7 @@ impl Middleware for Noting {
     fn handle<'a>(
         &'a self,
         context: &'a Context,
-        next: Next<'a>,
+        next: Next,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async move {
             let Self(name, log) = self;
@@ -132,9 +134,9 @@ async fn an_event_that_is_not_wanted_does_not_reach_it() {
 struct Instead(&'static str, AtomicUsize);
 
 impl Middleware for Instead {
-    fn handle<'a>(&'a self, _: &'a Context, next: Next<'a>) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn handle<'a>(&'a self, _: &'a Context, next: Next) -> BoxFuture<'a, Result<(), BoxError>> {
         if self.1.fetch_add(1, SeqCst) > 0 {
-            return next.run();
+            return Box::pin(next.run());
         }
         match self.0 {
             "panics at once" => panic!("broken"),
@@ -166,9 +168,45 @@ async fn a_middleware_can_have_an_event_done_with() {
 struct Explaining;
 
 impl Middleware for Explaining {
-    fn handle<'a>(&'a self, _: &'a Context, next: Next<'a>) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn handle<'a>(&'a self, _: &'a Context, next: Next) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async { Ok(next.run().await.map_err(|error| format!("after lunch: {error}"))?) })
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_or_closure_is_a_middleware() {
+    async fn hastily(context: Context, next: Next) -> Result<(), BoxError> {
+        assert_eq!(context.attempt(), 1);
+        next.run().await
+    }
+    let (log, _) = handled("ok", |builder, log| {
+        let log = log.clone();
+        let noting = from_fn(move |context, next| {
+            let log = log.clone();
+            async move {
+                log.add(format!("before {}", context.event_name()));
+                next.run().await?;
+                log.add("after");
+                Ok(())
+            }
+        });
+        builder
+            .middleware(from_fn(hastily))
+            .middleware(noting)
+            .middleware(from_fn(async |_, next| next.run().await))
+    })
+    .await;
+    assert_eq!(log, ["before middleware.asked", "answers ok", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_middleware_may_run_the_handler_in_a_task_that_it_spawns() {
+    let (log, letters) = handled("panics", |builder, _| {
+        builder.middleware(from_fn(async |context, next| context.spawn(next.run()).await?))
+    })
+    .await;
+    assert_eq!(log, ["answers panics", "answers panics"], "its failure is one of the attempt");
+    assert_eq!(letters[0].reason, "the handler panicked: no answer");
 }
 
 #[tokio::test(start_paused = true)]

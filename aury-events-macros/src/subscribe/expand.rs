@@ -6,7 +6,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{ext::IdentExt as _, spanned::Spanned as _};
+use syn::{Expr, ext::IdentExt as _, spanned::Spanned as _};
 
 use super::{Passed, Subscriber, Topic, parameter::find_impl};
 
@@ -112,11 +112,26 @@ impl Subscriber {
     fn accepts(&self) -> Option<TokenStream> {
         let condition = self.when.as_ref()?;
         let event = self.event();
-        let (input, when) = (local("input"), local("when"));
+        let krate = &self.krate;
+        let [input, when, received] = ["input", "when", "received"].map(local);
+        // The types of a closure's parameters are told to it, those of a function are its own.
+        let context = match condition {
+            Expr::Closure(closure) if closure.inputs.len() == 2 => Some(quote!(, &#krate::Context)),
+            _ => None,
+        };
+        let condition = match condition {
+            Expr::Closure(_) => quote!({
+                let #when: fn(&#event #context) -> bool = #condition;
+                #when
+            }),
+            function => quote!(#function),
+        };
         Some(quote! {
-            fn accepts(#input: &Self::Input) -> bool {
-                let #when: fn(&#event) -> bool = #condition;
-                #when(#input)
+            fn accepts(
+                #input: &Self::Input,
+                #received: &#krate::__private::Received<'_>,
+            ) -> ::core::result::Result<bool, #krate::BoxError> {
+                #krate::__private::holds::<#event, _>(#condition, #input, #received)
             }
         })
     }
@@ -149,7 +164,9 @@ impl Subscriber {
                 let #context = #krate::__private::context()?;
             }
         });
-        let result = self.result(quote!(#function(#event, #(#extracted),*).await));
+        // To Clippy, a function that is a value needs to be `async`, whether it awaits or not.
+        let called = local("called");
+        let result = self.result(quote!(#called(#event, #(#extracted),*).await));
         // When the future is not `Send`, the function's name is where to say so. To lints it stays
         // what a macro wrote.
         let span = Span::call_site().located_at(function.span());
@@ -164,6 +181,7 @@ impl Subscriber {
                         let #extracted =
                             #krate::__private::Parameter::<#extractors>::NEW.extract(&#context).await?;
                     )*
+                    let #called = #function;
                     #result
                 }
             }

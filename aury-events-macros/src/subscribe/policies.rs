@@ -127,25 +127,22 @@ mod tests {
                     max: 10usize,
                     wait: ::core::time::Duration::from_millis(50u64)
                 }),
-                retry: ::core::option::Option::Some(::aury_events::__private::Retry {
-                    attempts: 5u32,
-                    delay: ::core::time::Duration::from_millis(2000u64),
-                    factor: 1f64,
-                    max_delay: ::core::time::Duration::from_millis(2000u64),
-                    jitter: false,
-                }),
+                retry: ::core::option::Option::Some(
+                    ::aury_events::Retry::attempts(5u32)
+                        .delay(::core::time::Duration::from_millis(2000u64))
+                        .jitter(false)
+                ),
             })
         );
         assert_eq!(
             expand(quote!(retry(backoff = "exponential", factor = 1.5, max_delay = "5s"))),
             expected(quote! {
-                retry: ::core::option::Option::Some(::aury_events::__private::Retry {
-                    attempts: 3u32,
-                    delay: ::core::time::Duration::from_millis(2000u64),
-                    factor: 1.5f64,
-                    max_delay: ::core::time::Duration::from_millis(5000u64),
-                    jitter: true,
-                }),
+                retry: ::core::option::Option::Some(
+                    ::aury_events::Retry::attempts(3u32)
+                        .delay(::core::time::Duration::from_millis(2000u64))
+                        .factor(1.5f64).max_delay(::core::time::Duration::from_millis(5000u64))
+                        .jitter(true)
+                ),
             })
         );
     }

@@ -28,19 +28,15 @@ pub(super) struct Growth {
 }
 
 impl Value for Retry {
-    /// A delay that stays the same grows by 1, up to itself.
     fn expand(&self, krate: &Path) -> TokenStream {
         let Self { attempts, delay, growth, jitter } = self;
-        let fixed = Growth { factor: 1.0, max_delay: *delay };
-        let Growth { factor, max_delay } = growth.as_ref().unwrap_or(&fixed);
+        let growth = growth
+            .as_ref()
+            .map(|Growth { factor, max_delay }| quote!(.factor(#factor).max_delay(#max_delay)));
         quote! {
-            ::core::option::Option::Some(#krate::__private::Retry {
-                attempts: #attempts,
-                delay: #delay,
-                factor: #factor,
-                max_delay: #max_delay,
-                jitter: #jitter,
-            })
+            ::core::option::Option::Some(
+                #krate::Retry::attempts(#attempts).delay(#delay) #growth .jitter(#jitter)
+            )
         }
     }
 }

@@ -9,13 +9,13 @@ use std::{fmt, sync::Arc};
 
 use aury_events_backends::{Backend, BackendError, EventId, Health, Topic, envelope::Pattern};
 
-pub use self::{dead_letters::DeadLetters, publish::Publish};
+pub use self::{dead_letters::DeadLetters, publish::Publish, subscribe::Subscribe};
 use crate::{
     declared::IntoEvent,
-    dispatch::{EventHandler, TypedInput},
+    dispatch::{EventHandler, EventInput},
     error::{PublishAllError, PublishError, SubscribeError},
     extract::AnyEvent,
-    runtime::{BusCore, Current, Handle, Subscription},
+    runtime::{BusCore, Current, Handle},
 };
 
 /// A handle to one bus. Cheap to clone.
@@ -114,11 +114,13 @@ impl EventBus {
         Err(PublishAllError::new(ids, error))
     }
 
-    /// Subscribes a closure to the events of one type, in this process, until
-    /// [`unsubscribe`](Subscription::unsubscribe).
+    /// Subscribes a closure or async function to the events of one type, in this process, until
+    /// [`unsubscribe`](Subscription::unsubscribe): a future that is inert until it is polled, to which a name, retries, a
+    /// time limit or concurrency can be added before. See [`Subscribe`].
     ///
-    /// The event type is that of the closure's first parameter, an `Arc<E>`; a second one may be the
-    /// [`Context`](crate::Context). When it returns, the subscription is live.
+    /// The event type is that of the first parameter, an `Arc<E>`; further ones are those that `#[subscribe]` functions
+    /// take: see [`Extractor`](crate::Extractor). When the future is done, the subscription is live. Each process that
+    /// makes it gets every event, as a `broadcast` subscriber does.
     ///
     /// ```
     /// # use aury_events::prelude::*;
@@ -127,7 +129,7 @@ impl EventBus {
     /// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated { amount: f64 }
     /// # async fn f(bus: EventBus) -> Result<(), aury_events::Error> {
     /// let subscription = bus
-    ///     .subscribe(|event: Arc<OrderCreated>| async move { println!("{}", event.amount) })
+    ///     .subscribe(async |event: Arc<OrderCreated>| println!("{}", event.amount))
     ///     .await?;
     /// subscription.unsubscribe().await;
     /// # Ok(()) }
@@ -135,13 +137,14 @@ impl EventBus {
     ///
     /// # Errors
     ///
-    /// When the bus has been shut down, or the backend cannot be reached.
-    pub async fn subscribe<P, F>(&self, handler: F) -> Result<Subscription, SubscribeError>
+    /// When the bus has been shut down, or the backend cannot be reached; when the name is none or is taken; when a
+    /// [`State`](crate::State) that it takes was not given to the manager.
+    pub fn subscribe<P, F>(&self, handler: F) -> Subscribe
     where
         P: 'static,
-        F: EventHandler<P, Input: TypedInput>,
+        F: EventHandler<P, Input: EventInput>,
     {
-        self.subscribe_closure(F::Input::topic(), handler).await
+        Subscribe::on(self.clone(), Ok(F::Input::topic()), handler)
     }
 
     /// Subscribes a closure over [`AnyEvent`] to all events whose names match a pattern: dot-separated segments, `*` for
@@ -150,21 +153,19 @@ impl EventBus {
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe); and when `pattern` is none, or the backend has no patterns.
-    pub async fn subscribe_pattern<P, F>(
-        &self,
-        pattern: &str,
-        handler: F,
-    ) -> Result<Subscription, SubscribeError>
+    pub fn subscribe_pattern<P, F>(&self, pattern: &str, handler: F) -> Subscribe
     where
         P: 'static,
         F: EventHandler<P, Input = AnyEvent>,
     {
-        let pattern = Pattern::parse(pattern)
-            .map_err(|source| SubscribeError::invalid_pattern(pattern, source))?;
-        if !self.backend().capabilities().patterns {
-            return Err(SubscribeError::no_patterns(self.name(), pattern));
-        }
-        self.subscribe_closure(Topic::Pattern(pattern), handler).await
+        let topic = match Pattern::parse(pattern) {
+            Err(source) => Err(SubscribeError::invalid_pattern(pattern, source)),
+            Ok(pattern) if !self.backend().capabilities().patterns => {
+                Err(SubscribeError::no_patterns(self.name(), pattern))
+            }
+            Ok(pattern) => Ok(Topic::Pattern(pattern)),
+        };
+        Subscribe::on(self.clone(), topic, handler)
     }
 
     /// What subscribers of this bus could not handle: to be listed, replayed or purged.

@@ -19,14 +19,14 @@ use super::{
 use crate::{
     declared::Options,
     error::BoxError,
-    runtime::{Breaker, Context, Middleware, Next, Sign, SubscriptionInfo, observe::MessageSpan},
+    runtime::{Breaker, Context, Next, Sign, SubscriptionInfo, observe::MessageSpan},
 };
 
 /// Calls the handler of a subscription from within all that is around it, in a span if somebody listens.
 pub(super) async fn call(
     around: Option<&Around<'_>>,
     span: Option<&MessageSpan>,
-    handling: BoxFuture<'_, Result<(), Failed>>,
+    handling: BoxFuture<'static, Result<(), Failed>>,
 ) -> Result<(), Failed> {
     let mut handling: BoxFuture<'_, _> = match around {
         None => handling,
@@ -42,7 +42,7 @@ pub(super) async fn call(
 /// What is around the handler of a subscription.
 pub(super) struct Around<'a> {
     info: &'a SubscriptionInfo,
-    middleware: &'a [Arc<dyn Middleware>],
+    has_middleware: bool,
     is_idempotent: bool,
     breaker: Option<&'a Breaker>,
 }
@@ -50,11 +50,11 @@ pub(super) struct Around<'a> {
 impl<'a> Around<'a> {
     /// `None` when there is nothing around it.
     pub(super) fn of(info: &'a SubscriptionInfo, options: &Options) -> Option<Self> {
-        let middleware = &*info.core().middleware;
+        let has_middleware = !info.core().middleware.is_empty();
         let is_idempotent = options.idempotent;
         let breaker = info.breaker();
-        let is_some = is_idempotent || breaker.is_some() || !middleware.is_empty();
-        is_some.then_some(Self { info, middleware, is_idempotent, breaker })
+        let is_some = is_idempotent || breaker.is_some() || has_middleware;
+        is_some.then_some(Self { info, has_middleware, is_idempotent, breaker })
     }
 
     /// Takes note that the handler is not called.
@@ -71,7 +71,7 @@ impl<'a> Around<'a> {
     /// Calls the handler from within all that is around it.
     pub(super) fn call<'b>(
         &'b self,
-        handling: BoxFuture<'b, Result<(), Failed>>,
+        handling: BoxFuture<'static, Result<(), Failed>>,
     ) -> BoxFuture<'b, Result<(), Failed>> {
         Box::pin(async {
             let done = panic::catch_in(pin!(self.call_once(handling))).await;
@@ -86,23 +86,19 @@ impl<'a> Around<'a> {
 
     async fn call_once(
         &self,
-        mut handling: BoxFuture<'_, Result<(), Failed>>,
+        handling: BoxFuture<'static, Result<(), Failed>>,
     ) -> Result<Done, Failed> {
         let Some(context) = Context::current() else {
             // The application has let go of the buses, and this task is about to be aborted.
             return std::future::pending().await;
         };
-        let handling = async {
-            // For the middleware, too, a panic of the handler is an error.
-            let handling = panic::catch_in(handling.as_mut());
-            match self.middleware {
-                [] => handling.await,
-                middleware => within(middleware, &context, handling).await,
-            }
-        };
-        if self.is_idempotent {
+        let key = self.is_idempotent.then(|| {
             let core = self.info.core();
-            let key = IdempotencyKey::new(&core.service, self.info.id(), context.metadata());
+            IdempotencyKey::new(&core.service, self.info.id(), context.metadata())
+        });
+        let handling = within(context, self.has_middleware, handling);
+        if let Some(key) = key {
+            let core = self.info.core();
             once(&key, &*core.idempotency, self.info.claims(), handling).await
         } else {
             handling.await?;
@@ -111,20 +107,24 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Calls a handler from within the middleware.
+/// Calls a handler from within the middleware, if there is any. For that, too, a panic of the handler is an error.
 async fn within(
-    middleware: &[Arc<dyn Middleware>],
-    context: &Context,
-    handling: impl Future<Output = Result<(), Failed>> + Send,
+    context: Context,
+    has_middleware: bool,
+    mut handling: BoxFuture<'static, Result<(), Failed>>,
 ) -> Result<(), Failed> {
-    let is_final = AtomicBool::new(false);
-    let handler = async {
-        handling.await.map_err(|failed| {
-            is_final.store(failed.is_final, Relaxed);
+    if !has_middleware {
+        return panic::catch_in(handling.as_mut()).await;
+    }
+    let is_final = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_final);
+    let handler = async move {
+        panic::catch_in(handling.as_mut()).await.map_err(|failed| {
+            noted.store(failed.is_final, Relaxed);
             Ended::error_of(failed.reason)
         })
     };
-    let handled = Next::new(context, middleware, Box::pin(handler)).run().await;
+    let handled = Next::new(context, Box::pin(handler)).run().await;
     handled.map_err(|error| Failed {
         reason: Ended::reason_of(error),
         is_final: is_final.load(Relaxed),

@@ -1,6 +1,6 @@
 //! One attempt at an event: decoding, condition, and the handler with its time limit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aury_events_backends::{DeadLetterReason, Delivery};
 use tokio::time;
@@ -9,7 +9,10 @@ use super::{
     handler::{Handler, HandlerError, HandlerResult},
     panic,
 };
-use crate::extract::FromEnvelope;
+use crate::{
+    extract::FromEnvelope,
+    runtime::{Received, SubscriptionInfo},
+};
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -48,21 +51,33 @@ impl From<HandlerError> for Failed {
 // For each delivery: a call of its own costs more than what it does.
 #[inline(always)]
 pub(super) fn input<I: FromEnvelope>(
-    accepts: impl FnOnce(&I) -> bool,
+    handler: &impl Handler<Input = I>,
     delivery: &Delivery,
+    info: &Arc<SubscriptionInfo>,
 ) -> Result<Option<I>, Failed> {
     match I::from_envelope(delivery.envelope()) {
-        Ok(input) => Ok(accepts(&input).then_some(input)),
+        Ok(input) => match handler.accepts(&input, &Received { delivery, info }) {
+            Ok(accepts) => Ok(accepts.then_some(input)),
+            Err(error) => Err(DeadLetterReason::Failed(error).into()),
+        },
         Err(error) => Err(DeadLetterReason::Undecodable(error).into()),
     }
 }
 
 /// Calls the handler, for as long as it may take.
 pub(super) async fn call<H: Handler>(handler: &H, taken: H::Taken) -> Result<(), Failed> {
-    match H::OPTIONS.timeout {
+    match handler.options().timeout {
         None => Ok(handler.call(taken).await?),
         Some(limit) => in_time(limit, handler.call(taken)).await,
     }
+}
+
+/// The same as a future that borrows nothing, as middleware takes it.
+pub(super) async fn call_shared<H: Handler>(
+    handler: Arc<H>,
+    taken: H::Taken,
+) -> Result<(), Failed> {
+    call(&*handler, taken).await
 }
 
 /// Waits for a handler, that long.

@@ -44,7 +44,7 @@ impl<I: Send + 'static> Taken<I> for Vec<I> {
     where
         I: FromEnvelope,
     {
-        let batch = H::OPTIONS.batch.expect("the macro writes the two together");
+        let batch = handler.options().batch.expect("the macro writes the two together");
         let (handler, source) = (Arc::new(handler), Arc::new(Mutex::new(Alone(consumer))));
         let serve = |_| -> BoxFuture<'static, ()> {
             let (handler, source, info) =
@@ -54,10 +54,10 @@ impl<I: Send + 'static> Taken<I> for Vec<I> {
             let parts = (handler, gatherer, Arc::clone(&info));
             Box::pin(supervise(info.task_name(), parts, |(handler, gatherer, info)| {
                 let current = Arc::clone(info);
-                Box::pin(Current::scope(current, serve(&**handler, gatherer, info)))
+                Box::pin(Current::scope(current, serve(handler, gatherer, info)))
             }))
         };
-        all_of((0..H::OPTIONS.concurrency).map(serve).collect())
+        all_of((0..handler.options().concurrency).map(serve).collect())
     }
 }
 
@@ -99,9 +99,13 @@ impl Gatherer {
     }
 }
 
-async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &SubscriptionInfo) {
-    let options = H::OPTIONS;
-    let around = Around::of(info, &options);
+async fn serve<H: BatchHandler>(
+    handler: &Arc<H>,
+    gatherer: &mut Gatherer,
+    info: &Arc<SubscriptionInfo>,
+) {
+    let options = handler.options();
+    let around = Around::of(info, options);
     loop {
         let mut deliveries = gatherer.next().await;
         if deliveries.is_empty() {
@@ -109,7 +113,7 @@ async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &Sub
         }
         let mut settling = Settling::new(info);
         loop {
-            let inputs = take(handler, &options, &mut deliveries, &mut settling, info);
+            let inputs = take(&**handler, options, &mut deliveries, &mut settling, info);
             let Some(leading) = leading(&deliveries) else {
                 if let Some(around) = &around {
                     around.pass();
@@ -118,7 +122,7 @@ async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &Sub
             };
             let lead = deliveries.remove(leading);
             let span = observed(info, &lead, &deliveries);
-            let handling = Box::pin(attempt::call(handler, inputs));
+            let handling = Box::pin(attempt::call_shared(Arc::clone(handler), inputs));
             let handling = around::call(around.as_ref(), span.as_ref(), handling);
             let (lead, handled) = Current::during(lead, handling).await;
             deliveries.insert(leading, lead);
@@ -142,7 +146,7 @@ async fn serve<H: BatchHandler>(handler: &H, gatherer: &mut Gatherer, info: &Sub
                     return pending().await;
                 }
             }
-            match after_failure(failed, &deliveries, &options, info) {
+            match after_failure(failed, &deliveries, options, info) {
                 Next::Again { after } => {
                     time::sleep(after).await;
                     deliveries.iter_mut().for_each(Delivery::count_attempt);
@@ -163,11 +167,11 @@ fn take<H: BatchHandler>(
     options: &Options,
     deliveries: &mut Vec<Delivery>,
     settling: &mut Settling<'_>,
-    info: &SubscriptionInfo,
+    info: &Arc<SubscriptionInfo>,
 ) -> Vec<H::Input> {
     let mut inputs = Vec::with_capacity(deliveries.len());
     for delivery in std::mem::take(deliveries) {
-        match panic::catch(|| attempt::input(|input| handler.accepts(input), &delivery)) {
+        match panic::catch(|| attempt::input(handler, &delivery, info)) {
             Ok(Some(input)) => {
                 inputs.push(input);
                 deliveries.push(delivery);

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use aury_events_backends::{BoxFuture, Consumer};
 
-use crate::{declared::Options, error::BoxError, extract::FromEnvelope, runtime::SubscriptionInfo};
+use crate::{
+    declared::Options,
+    error::BoxError,
+    extract::FromEnvelope,
+    runtime::{Received, SubscriptionInfo},
+};
 
 /// What handling an event came to.
 pub type HandlerResult = Result<(), HandlerError>;
@@ -35,9 +40,9 @@ where
 }
 
 /// What is called for the deliveries of a subscription.
-pub(crate) trait Handler: Send + Sync + 'static {
-    /// How its deliveries are treated.
-    const OPTIONS: Options;
+pub trait Handler: Send + Sync + 'static {
+    /// How its deliveries are treated, where that is known while compiling: no other way is compiled then.
+    const KNOWN: Option<Options>;
 
     /// What a delivery is decoded to.
     type Input: FromEnvelope;
@@ -45,8 +50,11 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// What it takes at a time: one [`Input`](Self::Input), or a `Vec` of them.
     type Taken: Taken<Self::Input>;
 
+    /// How its deliveries are treated.
+    fn options(&self) -> &Options;
+
     /// Whether it wants this event.
-    fn accepts(&self, input: &Self::Input) -> bool;
+    fn accepts(&self, input: &Self::Input, received: &Received<'_>) -> Result<bool, BoxError>;
 
     /// Handles what it takes.
     fn call(&self, taken: Self::Taken) -> impl Future<Output = HandlerResult> + Send;
@@ -65,7 +73,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 /// What a handler over `I` takes at a time, which decides how its subscription is served.
-pub(crate) trait Taken<I>: Send + Sized {
+pub trait Taken<I>: Send + Sized {
     /// Serves a subscription until its consumer ends.
     fn serve<H: Handler<Input = I, Taken = Self>>(
         handler: H,

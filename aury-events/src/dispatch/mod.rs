@@ -9,6 +9,7 @@ mod attempt;
 mod batch;
 mod closing;
 mod closure;
+mod condition;
 mod handler;
 mod lanes;
 mod once;
@@ -25,14 +26,12 @@ use std::time::Duration;
 use aury_events_backends::BoxFuture;
 use tokio::task::JoinSet;
 
+pub(crate) use self::{closure::Closure, handler::Handler};
 pub use self::{
-    closure::EventHandler,
+    closure::{EventHandler, EventInput},
+    condition::holds,
     handler::{HandlerResult, IntoHandlerResult, retry_if},
     subscriber::{Subscriber, SubscriberEntry},
-};
-pub(crate) use self::{
-    closure::{Closure, TypedInput},
-    handler::Handler,
 };
 
 /// Up to this, a wait before the next attempt is spent in the loop. A longer one is left to the backend, where it holds

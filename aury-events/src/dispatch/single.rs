@@ -33,7 +33,7 @@ const TURN: u32 = 64;
 
 /// An event at a time.
 impl<I: Send + 'static> Taken<I> for I {
-    /// The options are constants, and so is the way: what a subscriber does not ask for is not compiled for it.
+    /// Where the options are constants, so is the way: what a subscriber does not ask for is not compiled for it.
     fn serve<H: Handler<Input = I, Taken = Self>>(
         handler: H,
         consumer: Box<dyn Consumer>,
@@ -42,14 +42,17 @@ impl<I: Send + 'static> Taken<I> for I {
     where
         I: FromEnvelope,
     {
-        if const { H::OPTIONS.concurrency == 1 } {
+        let concurrency = handler.options().concurrency;
+        if const { matches!(H::KNOWN, Some(Options { concurrency: 1, .. })) } {
             supervised(Arc::new(handler), Alone(consumer), info)
-        } else if const { H::OPTIONS.ordered.is_some() } {
-            let lanes = Lanes::new(consumer, H::OPTIONS.concurrency);
+        } else if const { matches!(H::KNOWN, Some(Options { ordered: Some(_), .. })) } {
+            let lanes = Lanes::new(consumer, concurrency);
             serve_at_once(handler, info, || InLanes::<H::Input>::new(&lanes))
-        } else {
+        } else if const { H::KNOWN.is_some() } || concurrency > 1 {
             let shared = Shared::new(consumer);
             serve_at_once(handler, info, || shared.clone())
+        } else {
+            supervised(Arc::new(handler), Alone(consumer), info)
         }
     }
 }
@@ -67,7 +70,7 @@ fn serve_at_once<H: Single, S: Source + 'static>(
 ) -> BoxFuture<'static, ()> {
     let handler = Arc::new(handler);
     let serve = |_| supervised::<H>(Arc::clone(&handler), source(), Arc::clone(&info));
-    all_of((0..H::OPTIONS.concurrency).map(serve).collect())
+    all_of((0..handler.options().concurrency).map(serve).collect())
 }
 
 /// A loop that is run again when it panics outside of its handler, as when an event's `Drop` does.
@@ -78,14 +81,18 @@ fn supervised<H: Single>(
 ) -> BoxFuture<'static, ()> {
     let name = info.task_name();
     Box::pin(supervise(name, (handler, source, info), |(handler, source, info)| {
-        Box::pin(serve(&**handler, source, info))
+        Box::pin(serve(handler, source, info))
     }))
 }
 
 /// Serves what a source gives, one delivery after the other.
-async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<SubscriptionInfo>) {
-    let options = H::OPTIONS;
-    let around = Around::of(info, &options);
+async fn serve<H: Single>(
+    handler: &Arc<H>,
+    source: &mut impl Source,
+    info: &Arc<SubscriptionInfo>,
+) {
+    let options = handler.options();
+    let around = Around::of(info, options);
     let dispatch = async {
         let (mut taken, mut settling) = (0, Settling::new(info));
         'deliveries: while let Some(mut delivery) = source.next().await {
@@ -93,12 +100,11 @@ async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<Subs
                 // Few have anything around them, and mostly nobody listens.
                 let handled = if around.is_none() && !is_listening() {
                     // Decoding and the condition are code of the application, and may panic as a handler may.
-                    let input =
-                        panic::catch(|| attempt::input(|it| handler.accepts(it), &delivery));
+                    let input = panic::catch(|| attempt::input(&**handler, &delivery, info));
                     Current::begin(delivery);
                     let handled = match input {
                         Ok(Some(input)) => {
-                            panic::catch_in(pin!(attempt::call(handler, input))).await
+                            panic::catch_in(pin!(attempt::call(&**handler, input))).await
                         }
                         not_called => not_called.map(drop),
                     };
@@ -111,7 +117,7 @@ async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<Subs
                     handled
                 };
                 let Err(failed) = handled else { break Settlement::Ack };
-                match Box::pin(after_failure(failed, &mut delivery, &options, info)).await {
+                match Box::pin(after_failure(failed, &mut delivery, options, info)).await {
                     Next::Again => {}
                     Next::Settle(settlement) => break settlement,
                     Next::Leave => {
@@ -136,21 +142,21 @@ async fn serve<H: Single>(handler: &H, source: &mut impl Source, info: &Arc<Subs
 /// An attempt within all that is around the handler, in a span if somebody listens.
 #[cold]
 fn attempt_within<'a, H: Single>(
-    handler: &'a H,
+    handler: &'a Arc<H>,
     around: Option<&'a Around<'_>>,
-    info: &'a SubscriptionInfo,
+    info: &'a Arc<SubscriptionInfo>,
     delivery: Delivery,
 ) -> BoxFuture<'a, (Delivery, Result<(), Failed>)> {
     Box::pin(async move {
         let span = MessageSpan::process(info, delivery.metadata(), delivery.attempt());
         let input = panic::catch(|| {
-            let input = || attempt::input(|input| handler.accepts(input), &delivery);
+            let input = || attempt::input(&**handler, &delivery, info);
             span.as_ref().map_or_else(input, |span| span.enter(input))
         });
         let handling = async {
             match input {
                 Ok(Some(input)) => {
-                    let handling = Box::pin(attempt::call(handler, input));
+                    let handling = Box::pin(attempt::call_shared(Arc::clone(handler), input));
                     around::call(around, span.as_ref(), handling).await
                 }
                 not_called => {

@@ -7,8 +7,9 @@ use aury_events_backends::{BoxFuture, Consumer};
 use super::handler::{Handler, HandlerResult, Taken};
 use crate::{
     declared::{Location, Needs, Options, StaticTopic, SubscriberDeclaration},
+    error::BoxError,
     extract::FromEnvelope,
-    runtime::SubscriptionInfo,
+    runtime::{Received, SubscriptionInfo},
 };
 
 /// What `#[subscribe]` makes of a function: everything that is known while compiling.
@@ -29,15 +30,18 @@ pub trait Subscriber: Send + Sync + 'static {
     /// What the function takes as its first parameter, in the form in which it is handed on.
     type Input: FromEnvelope;
     /// What it takes at a time: one of them, or a batch.
-    #[expect(private_bounds, reason = "for the dispatch alone")]
     type Taken: Taken<Self::Input>;
 
     /// Names what the function's further parameters need at start-up.
     fn needs(_needs: &mut Needs) {}
 
     /// The condition `when`.
-    fn accepts(_input: &Self::Input) -> bool {
-        true
+    ///
+    /// # Errors
+    ///
+    /// When it looks at the context, and there is none: the buses have been abandoned.
+    fn accepts(_input: &Self::Input, _received: &Received<'_>) -> Result<bool, BoxError> {
+        Ok(true)
     }
 
     /// Calls the function.
@@ -104,13 +108,18 @@ impl fmt::Debug for SubscriberEntry {
 struct Linked<S>(PhantomData<S>);
 
 impl<S: Subscriber> Handler for Linked<S> {
-    const OPTIONS: Options = S::OPTIONS;
+    const KNOWN: Option<Options> = Some(S::OPTIONS);
 
     type Input = S::Input;
     type Taken = S::Taken;
 
-    fn accepts(&self, input: &S::Input) -> bool {
-        S::accepts(input)
+    #[inline(always)]
+    fn options(&self) -> &Options {
+        const { &S::OPTIONS }
+    }
+
+    fn accepts(&self, input: &S::Input, received: &Received<'_>) -> Result<bool, BoxError> {
+        S::accepts(input, received)
     }
 
     fn call(&self, taken: S::Taken) -> impl Future<Output = HandlerResult> + Send {

@@ -21,6 +21,9 @@ use crate::{declared::Needs, error::BoxError, runtime::Context};
 ///     // …
 /// }
 /// ```
+///
+/// The extractor of axum is called `State` as well. Where both are used, this one goes by its second name in the prelude,
+/// `EventState`; an axum `State` in a subscriber does not compile.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct State<T>(pub T);
 

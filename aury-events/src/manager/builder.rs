@@ -37,7 +37,7 @@ const MAX_HOPS: u16 = 64;
 pub struct EventBusManagerBuilder {
     buses: BTreeMap<String, BusConfig>,
     states: States,
-    middleware: Vec<Arc<dyn Middleware>>,
+    middleware: Vec<Box<dyn Middleware>>,
     breakers: Breakers,
     breaker_problems: Vec<ConfigProblem>,
     idempotency: Option<Box<dyn IdempotencyStore>>,
@@ -83,9 +83,10 @@ impl EventBusManagerBuilder {
         self
     }
 
-    /// Adds what is to be done around every handler: see [`Middleware`]. The one that is added first is the outermost.
+    /// Adds what is to be done around every handler: see [`Middleware`] and
+    /// [`from_fn`](crate::middleware::from_fn). The one that is added first is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
-        self.middleware.push(Arc::new(middleware));
+        self.middleware.push(Box::new(middleware));
         self
     }
 

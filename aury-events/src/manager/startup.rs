@@ -80,23 +80,15 @@ impl Plan<'_> {
         let subscriber = || Place { name: entry.id, location: entry.location };
         let mut needs = Needs::default();
         (entry.needs)(&mut needs);
-        let receipts = needs.receipts;
-        let missing = needs.states.into_iter().filter(|&state| !self.states.has(state));
-        let mut problems: Vec<_> = missing
-            .map(|state| Problem::MissingState { subscriber: subscriber(), state: state.name })
-            .collect();
         let options = &entry.options;
-        let twice = [
-            (receipts > 1, "a second `Receipt`"),
-            (options.retry.is_some(), "`retry`"),
-            (options.idempotent, "`idempotent`"),
-            (options.batch.is_some(), "`batch`"),
-            (options.ordered.is_some(), "`ordered`"),
-        ];
-        let twice = twice.into_iter().filter(|(is_set, _)| receipts > 0 && *is_set);
-        problems.extend(
-            twice.map(|(_, option)| Problem::SettledTwice { subscriber: subscriber(), option }),
-        );
+        let mut problems: Vec<_> = self
+            .states
+            .missing(&needs)
+            .map(|state| Problem::MissingState { subscriber: subscriber(), state })
+            .collect();
+        let twice = needs.settled_twice(options);
+        problems
+            .extend(twice.map(|option| Problem::SettledTwice { subscriber: subscriber(), option }));
 
         let Some(config) = self.buses.get(entry.bus) else {
             let known = self.buses.keys().cloned().collect();

@@ -22,7 +22,7 @@ pub(crate) struct BusCore {
     is_remote: bool,
     shutdown_timeout: Duration,
     running: Mutex<Vec<Running>>,
-    dynamic: Mutex<Dynamic>,
+    dynamic: Arc<Mutex<Dynamic>>,
 }
 
 /// A subscription that runs.
@@ -33,6 +33,9 @@ pub(crate) struct Running {
     pub(crate) task: JoinHandle<()>,
 }
 
+/// What ids begin with that are made up at run time. No name does.
+pub(crate) const DYNAMIC: &str = "dynamic::";
+
 /// The subscriptions made at run time.
 #[derive(Default)]
 struct Dynamic {
@@ -40,6 +43,29 @@ struct Dynamic {
     made: u64,
     /// The ids of the latest, by which their dead letters are found also when they have ended.
     latest: VecDeque<Arc<str>>,
+    /// The names given to those that run.
+    names: BTreeSet<Arc<str>>,
+}
+
+/// The id of a subscription made at run time. If it was given as a name, nobody else gets it meanwhile.
+pub(crate) struct DynamicId {
+    id: Arc<str>,
+    /// Where it is a name.
+    named_in: Option<Arc<Mutex<Dynamic>>>,
+}
+
+impl DynamicId {
+    pub(crate) fn get(&self) -> &Arc<str> {
+        &self.id
+    }
+}
+
+impl Drop for DynamicId {
+    fn drop(&mut self) {
+        if let Some(dynamic) = &self.named_in {
+            lock(dynamic).names.remove(&self.id);
+        }
+    }
 }
 
 impl Dynamic {
@@ -49,12 +75,26 @@ impl Dynamic {
     /// An id for one more.
     fn next_id(&mut self, topic: &Topic) -> Arc<str> {
         self.made += 1;
-        let id: Arc<str> = format!("dynamic::{topic}::{}", self.made).into();
+        let id: Arc<str> = format!("{DYNAMIC}{topic}::{}", self.made).into();
+        self.remember(&id);
+        id
+    }
+
+    /// Whether the name is free, and is now taken.
+    fn take_name(&mut self, name: &Arc<str>) -> bool {
+        let is_free = self.names.insert(Arc::clone(name));
+        if is_free {
+            self.latest.retain(|known| known != name);
+            self.remember(name);
+        }
+        is_free
+    }
+
+    fn remember(&mut self, id: &Arc<str>) {
         if self.latest.len() == Self::KEPT {
             self.latest.pop_front();
         }
-        self.latest.push_back(Arc::clone(&id));
-        id
+        self.latest.push_back(Arc::clone(id));
     }
 }
 
@@ -75,7 +115,7 @@ impl BusCore {
             address,
             shutdown_timeout,
             running: Mutex::default(),
-            dynamic: Mutex::default(),
+            dynamic: Arc::default(),
         }
     }
 
@@ -127,8 +167,14 @@ impl BusCore {
     }
 
     /// An id for one more subscription made at run time.
-    pub(crate) fn next_dynamic_id(&self, topic: &Topic) -> Arc<str> {
-        self.dynamic().next_id(topic)
+    pub(crate) fn next_dynamic_id(&self, topic: &Topic) -> DynamicId {
+        DynamicId { id: self.dynamic().next_id(topic), named_in: None }
+    }
+
+    /// That name as the id of a subscription made at run time; `None` when another one has it.
+    pub(crate) fn named_dynamic_id(&self, name: Arc<str>) -> Option<DynamicId> {
+        let is_free = self.dynamic().take_name(&name);
+        is_free.then(|| DynamicId { id: name, named_in: Some(Arc::clone(&self.dynamic)) })
     }
 
     /// Keeps a subscription that has been started.

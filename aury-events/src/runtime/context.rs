@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use aury_events_backends::{
-    Envelope, EventId, EventName, Metadata,
+    Delivery, Envelope, EventId, EventName, Metadata,
     envelope::{TraceContext, TraceId},
 };
 
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
 use super::{Current, Handle, SubscriptionInfo};
+use crate::error::BoxError;
 
 /// The event that is being handled: its metadata, the attempt, and the subscriber.
 ///
@@ -39,12 +40,13 @@ impl Context {
     /// The context of the event that the current task handles; `None` when it handles none, and when the buses have
     /// been abandoned.
     pub(crate) fn current() -> Option<Self> {
-        let context = Current::read(|delivery, subscription| {
-            let handle = subscription.core().handle()?;
-            let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
-            Some(Self { envelope, attempt, subscription: Arc::clone(subscription), handle })
-        });
-        context.flatten()
+        Current::read(Self::of).flatten()
+    }
+
+    fn of(delivery: &Delivery, subscription: &Arc<SubscriptionInfo>) -> Option<Self> {
+        let handle = subscription.core().handle()?;
+        let (envelope, attempt) = (delivery.envelope().clone(), delivery.attempt());
+        Some(Self { envelope, attempt, subscription: Arc::clone(subscription), handle })
     }
 
     /// The id of the event.
@@ -173,6 +175,25 @@ impl fmt::Debug for Context {
             .field("attempt", &self.attempt)
             .field("subscriber", &self.subscriber())
             .finish_non_exhaustive()
+    }
+}
+
+/// A delivery that no handler has been called for yet.
+#[derive(Debug)]
+pub struct Received<'a> {
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) info: &'a Arc<SubscriptionInfo>,
+}
+
+impl Received<'_> {
+    /// The context of the event.
+    ///
+    /// # Errors
+    ///
+    /// When the buses have been abandoned.
+    pub fn context(&self) -> Result<Context, BoxError> {
+        let context = Context::of(self.delivery, self.info);
+        context.ok_or_else(|| "the buses of this event have ended".into())
     }
 }
 

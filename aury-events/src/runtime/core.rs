@@ -25,7 +25,7 @@ pub(crate) struct Core {
     pub(crate) continue_traces: bool,
     pub(crate) states: States,
     /// The outermost first.
-    pub(crate) middleware: Vec<Arc<dyn Middleware>>,
+    pub(crate) middleware: Vec<Box<dyn Middleware>>,
     pub(crate) breakers: Breakers,
     pub(crate) idempotency: Box<dyn IdempotencyStore>,
     pub(crate) catalogue: Catalogue,

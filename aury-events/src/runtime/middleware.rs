@@ -1,6 +1,6 @@
 //! What is done around every handler.
 
-use std::{fmt, sync::Arc};
+use std::{any::type_name, fmt};
 
 use aury_events_backends::BoxFuture;
 
@@ -20,44 +20,20 @@ use crate::error::BoxError;
 ///   errors too, and the log and the dead letter still say which of them it was. The time limit is the handler's alone.
 /// - A panic in the middleware itself is a failure of that subscriber.
 ///
+/// Mostly it is an async function or closure, by [`from_fn`]:
+///
 /// ```standalone_crate
 /// use std::time::Instant;
 ///
-/// use aury_events::{BoxError, BoxFuture, Middleware, Next, prelude::*};
+/// use aury_events::{BoxError, middleware::{self, Next}, prelude::*};
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// Says how long each attempt took.
-/// struct Timing;
-///
-/// impl Middleware for Timing {
-///     fn handle<'a>(
-///         &'a self,
-///         context: &'a Context,
-///         next: Next<'a>,
-///     ) -> BoxFuture<'a, Result<(), BoxError>> {
-///         Box::pin(async move {
-///             let start = Instant::now();
-///             let result = next.run().await;
-///             println!("{} took {:?}: {result:?}", context.subscriber(), start.elapsed());
-///             result
-///         })
-///     }
-/// }
-///
-/// /// Handles the events of known tenants alone.
-/// struct KnownTenants;
-///
-/// impl Middleware for KnownTenants {
-///     fn handle<'a>(
-///         &'a self,
-///         context: &'a Context,
-///         next: Next<'a>,
-///     ) -> BoxFuture<'a, Result<(), BoxError>> {
-///         match context.header("tenant") {
-///             Some("acme") => next.run(),
-///             _ => Box::pin(async { Err("the tenant is not known".into()) }),
-///         }
-///     }
+/// async fn timing(context: Context, next: Next) -> Result<(), BoxError> {
+///     let start = Instant::now();
+///     let result = next.run().await;
+///     println!("{} took {:?}: {result:?}", context.subscriber(), start.elapsed());
+///     result
 /// }
 ///
 /// #[derive(Serialize, Deserialize, Event)]
@@ -69,8 +45,15 @@ use crate::error::BoxError;
 ///
 /// #[tokio::main]
 /// async fn main() -> Result<(), aury_events::Error> {
+///     let known_tenants = middleware::from_fn(async |context, next| {
+///         match context.header("tenant") {
+///             Some("acme") => next.run().await,
+///             _ => Err("the tenant is not known".into()),
+///         }
+///     });
+///     let builder = EventBusManager::builder();
 ///     let events =
-///         EventBusManager::builder().middleware(Timing).middleware(KnownTenants).start().await?;
+///         builder.middleware(middleware::from_fn(timing)).middleware(known_tenants).start().await?;
 ///     let bus = events.default_bus();
 ///     bus.publish(OrderCreated).header("tenant", "acme").await?;
 ///     events.shutdown().await?;
@@ -86,47 +69,105 @@ pub trait Middleware: Send + Sync + 'static {
     fn handle<'a>(
         &'a self,
         context: &'a Context,
-        next: Next<'a>,
+        next: Next,
     ) -> BoxFuture<'a, Result<(), BoxError>>;
+}
+
+/// A middleware made of an async function or closure over the [`Context`] and the [`Next`], which it owns.
+///
+/// A closure that uses what it has captured across an `await` clones it first:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use aury_events::{EventBusManager, middleware};
+/// use tokio::sync::Semaphore;
+///
+/// let at_most_ten = Arc::new(Semaphore::new(10));
+/// let limited = middleware::from_fn(move |_context, next| {
+///     let at_most_ten = Arc::clone(&at_most_ten);
+///     async move {
+///         let _permit = at_most_ten.acquire().await?;
+///         next.run().await
+///     }
+/// });
+/// let builder = EventBusManager::builder().middleware(limited);
+/// ```
+pub fn from_fn<F, Fut>(function: F) -> FromFn<F>
+where
+    F: Fn(Context, Next) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), BoxError>> + Send,
+{
+    FromFn(function)
+}
+
+/// A [`Middleware`] made by [`from_fn`].
+#[derive(Clone, Copy)]
+pub struct FromFn<F>(F);
+
+impl<F, Fut> Middleware for FromFn<F>
+where
+    F: Fn(Context, Next) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), BoxError>> + Send,
+{
+    fn handle<'a>(
+        &'a self,
+        context: &'a Context,
+        next: Next,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        let FromFn(function) = self;
+        Box::pin(async move { function(context.clone(), next).await })
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FromFn").field(&type_name::<F>()).finish()
+    }
 }
 
 /// What a [`Middleware`] is around: the next one, and the handler in the end.
 ///
 /// Dropping it skips all of that.
 #[must_use = "the handler runs when `run` is called and awaited"]
-pub struct Next<'a> {
-    context: &'a Context,
-    middleware: &'a [Arc<dyn Middleware>],
-    handler: BoxFuture<'a, Result<(), BoxError>>,
+pub struct Next {
+    context: Context,
+    /// How many middleware have been called.
+    called: usize,
+    handler: BoxFuture<'static, Result<(), BoxError>>,
 }
 
-impl<'a> Next<'a> {
-    pub(crate) fn new(
-        context: &'a Context,
-        middleware: &'a [Arc<dyn Middleware>],
-        handler: BoxFuture<'a, Result<(), BoxError>>,
-    ) -> Self {
-        Self { context, middleware, handler }
+impl Next {
+    pub(crate) fn new(context: Context, handler: BoxFuture<'static, Result<(), BoxError>>) -> Self {
+        Self { context, called: 0, handler }
     }
 
-    /// Runs it.
+    /// Runs it, in the task that awaits it. In another one than that in which the middleware was called, the handler
+    /// has no context, unless it is by [`Context::spawn`] or [`Context::scope`]; and the event is settled when the
+    /// middleware returns, not when the handler does.
+    ///
+    /// Dropped before it is done, it ends the handler where it is.
     ///
     /// # Errors
     ///
     /// What the handler or a middleware around it returned, the handler's panic, and the end of its time.
-    pub fn run(self) -> BoxFuture<'a, Result<(), BoxError>> {
-        match self.middleware.split_first() {
-            Some((first, middleware)) => first.handle(self.context, Self { middleware, ..self }),
-            None => self.handler,
+    pub async fn run(mut self) -> Result<(), BoxError> {
+        let context = self.context.clone();
+        match context.handle().middleware.get(self.called) {
+            Some(middleware) => {
+                self.called += 1;
+                middleware.handle(&context, self).await
+            }
+            None => self.handler.await,
         }
     }
 }
 
-impl fmt::Debug for Next<'_> {
+impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Next")
             .field("context", &self.context)
-            .field("further_middleware", &self.middleware.len())
+            .field("called_middleware", &self.called)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ mod subscription;
 
 pub(crate) use self::{
     async_runtime::AsyncRuntime,
-    bus::{BusCore, Running},
+    bus::{BusCore, DYNAMIC, DynamicId, Running},
     circuit_breaker::{Breaker, Breakers, Guarded, Sign},
     claims::Claims,
     core::{Core, Handle},
@@ -26,7 +26,7 @@ pub(crate) use self::{
 };
 pub use self::{
     circuit_breaker::CircuitBreaker,
-    context::{Context, trace_id},
-    middleware::{Middleware, Next},
+    context::{Context, Received, trace_id},
+    middleware::{FromFn, Middleware, Next, from_fn},
     subscription::Subscription,
 };

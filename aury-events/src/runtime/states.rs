@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::declared::StateKey;
+use crate::declared::{Needs, StateKey};
 
 /// The values given to a manager, one of a type.
 #[derive(Default)]
@@ -18,8 +18,10 @@ impl States {
         self.0.push((StateKey::of::<T>(), Arc::new(value)));
     }
 
-    pub(crate) fn has(&self, key: StateKey) -> bool {
-        self.0.iter().any(|(known, _)| known.id == key.id)
+    /// The types of what is needed and was not given.
+    pub(crate) fn missing(&self, needs: &Needs) -> impl Iterator<Item = &'static str> {
+        let is_missing = |key: &&StateKey| !self.0.iter().any(|(known, _)| known.id == key.id);
+        needs.states.iter().filter(is_missing).map(|key| key.name)
     }
 
     pub(crate) fn get<T: 'static>(&self) -> Option<&T> {

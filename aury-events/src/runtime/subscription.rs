@@ -7,13 +7,19 @@ use aury_events_backends::{Cancel, kit::TaskName};
 use super::{BusCore, Claims, Core, Current, Handle, circuit_breaker::Breaker};
 
 /// Who a subscription is: its subscriber and its bus.
-pub(crate) struct SubscriptionInfo {
+pub struct SubscriptionInfo {
     id: Arc<str>,
     core: Arc<Core>,
     /// The place of its bus.
     bus: usize,
     claims: Claims,
     breaker: Option<Arc<Breaker>>,
+}
+
+impl fmt::Debug for SubscriptionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SubscriptionInfo").field(&self.id).finish()
+    }
 }
 
 impl SubscriptionInfo {

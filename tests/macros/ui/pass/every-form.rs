@@ -76,6 +76,16 @@ fn is_large(event: &OrderPaid) -> bool {
 #[subscribe(ordered = "service", concurrency = 4)]
 async fn in_order(_: &OrderPaid) {}
 
+#[subscribe(when = |event, context| event.amount > 1.0 && context.attempt() == 1)]
+async fn with_context(_: &OrderCreatedEvent) {}
+
+fn is_fresh(event: &OrderCreatedEvent, context: &Context) -> bool {
+    event.amount > 1.0 && context.attempt() == 1
+}
+
+#[subscribe(when = is_fresh)]
+async fn with_context_by_path(_: &OrderCreatedEvent) {}
+
 #[subscribe(pattern = "order.*", when = |event| event.name().as_str() != "order.paid")]
 async fn any(event: &AnyEvent) -> Result<(), String> {
     event.name();
