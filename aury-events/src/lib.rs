@@ -52,9 +52,6 @@ pub use aury_events_macros::{Event, subscribe};
 pub mod prelude {
     #[doc(no_inline)]
     pub use crate::EventExt as _;
-    /// [`State`] by a name that nobody else has, for modules that import axum's.
-    #[doc(no_inline)]
-    pub use crate::State as EventState;
     #[doc(no_inline)]
     pub use crate::{
         AnyEvent, BusConfig, Context, Event, EventBus, EventBusManager, Failure, FromContext,

@@ -1,5 +1,8 @@
 //! Subscribers that want some events only.
 
+// None of them awaits anything: that they are `async` is no fault of theirs.
+#![deny(clippy::unused_async)]
+
 use aury_events::prelude::*;
 use serde::{Deserialize, Serialize};
 

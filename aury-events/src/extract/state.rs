@@ -22,8 +22,20 @@ use crate::{declared::Needs, error::BoxError, runtime::Context};
 /// }
 /// ```
 ///
-/// The extractor of axum is called `State` as well. Where both are used, this one goes by its second name in the prelude,
-/// `EventState`; an axum `State` in a subscriber does not compile.
+/// The extractor of axum is called `State` as well, and an import of it goes before the one of the prelude. A subscriber that
+/// takes axum's does not compile. Where both are used, give this one another name:
+///
+/// ```
+/// use aury_events::{State as EventState, prelude::*};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize, Event)] struct OrderCreated;
+/// # #[derive(Clone)] struct Mailer;
+///
+/// #[subscribe]
+/// async fn confirm(event: &OrderCreated, EventState(mailer): EventState<Mailer>) {
+///     // …
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct State<T>(pub T);
 
