@@ -115,7 +115,7 @@ impl EventBus {
     }
 
     /// Subscribes a closure or async function to the events of one type, in this process, until
-    /// [`unsubscribe`](Subscription::unsubscribe): a future that is inert until it is polled, to which a name, retries, a
+    /// [`unsubscribe`](crate::Subscription::unsubscribe): a future that is inert until it is polled, to which a name, retries, a
     /// time limit or concurrency can be added before. See [`Subscribe`].
     ///
     /// The event type is that of the first parameter, an `Arc<E>`; further ones are those that `#[subscribe]` functions

@@ -35,7 +35,7 @@ impl<E, F: Fn(&E, &Context) -> bool> Condition<E, (E, Context)> for F {
 ///
 /// # Errors
 ///
-/// As [`Condition::holds`].
+/// When it takes the context, and there is none.
 pub fn holds<E, Parameters>(
     condition: impl Condition<E, Parameters>,
     event: &E,
