@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aury_events::{IdempotencyStore, prelude::*};
+use aury_events::{IdempotencyStore, Retry, prelude::*};
 use aury_events_backends::{
     BackendConfig, BackendFactory, Envelope, EventName, Metadata, Origin, Outgoing, Payload,
     registry::Connect,
@@ -336,5 +336,38 @@ pub(crate) async fn as_many_run_at_a_time_as_the_subscriber_says(broker: Broker)
     events.default_bus().publish_all((0..60).map(job)).await.unwrap();
     log.has(60).await;
     assert_eq!(log.busiest.load(SeqCst), 4);
+    events.shutdown().await.unwrap();
+}
+
+pub(crate) async fn a_named_subscription_is_made_again_under_its_name(broker: Broker) {
+    let (events, log) = broker.process("none").await;
+    let bus = events.default_bus();
+    let subscribe = |round: u32| {
+        let log = log.clone();
+        let handler = move |job: Arc<Job>, context: Context| {
+            let log = log.clone();
+            async move {
+                log.add(format!("{round} {} {}", job.number, context.attempt()));
+                if job.failures == 0 { Ok(()) } else { Err("broken") }
+            }
+        };
+        bus.subscribe(handler).name("job-mail").retry(Retry::attempts(2).delay(Duration::ZERO))
+    };
+    let first = subscribe(1).await.unwrap();
+    bus.publish(Job { failures: 9, ..job(1) }).await.unwrap();
+    log.has(2).await;
+    first.unsubscribe().await;
+    bus.publish(job(2)).await.unwrap();
+    let second = subscribe(2).await.unwrap();
+    bus.publish(job(3)).await.unwrap();
+    assert_eq!(log.has(3).await, ["1 1 1", "1 1 2", "2 3 1"], "nobody heard the second job");
+
+    let letters = || bus.dead_letters().of("job-mail");
+    let of_the_first = letters().list().await.unwrap();
+    assert_eq!(of_the_first.len(), 1, "the dead letters are those of the name");
+    assert!(of_the_first[0].reason.contains("broken"), "{}", of_the_first[0].reason);
+    assert_eq!(letters().replay_all().await.unwrap(), 1);
+    assert_eq!(log.has(5).await[3..], ["2 1 1", "2 1 2"], "the second one has it replayed");
+    second.unsubscribe().await;
     events.shutdown().await.unwrap();
 }

@@ -53,6 +53,7 @@ rows! {
     events_of_one_key_are_handled_in_order,
     the_order_of_a_service_is_refused_at_start_up,
     as_many_run_at_a_time_as_the_subscriber_says,
+    a_named_subscription_is_made_again_under_its_name,
 }
 
 #[tokio::test]
