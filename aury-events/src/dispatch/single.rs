@@ -91,7 +91,8 @@ async fn serve<H: Single>(
     source: &mut impl Source,
     info: &Arc<SubscriptionInfo>,
 ) {
-    let options = handler.options();
+    let single = &**handler;
+    let options = single.options();
     let around = Around::of(info, options);
     let dispatch = async {
         let (mut taken, mut settling) = (0, Settling::new(info));
@@ -100,11 +101,11 @@ async fn serve<H: Single>(
                 // Few have anything around them, and mostly nobody listens.
                 let handled = if around.is_none() && !is_listening() {
                     // Decoding and the condition are code of the application, and may panic as a handler may.
-                    let input = panic::catch(|| attempt::input(&**handler, &delivery, info));
+                    let input = panic::catch(|| attempt::input(single, &delivery, info));
                     Current::begin(delivery);
                     let handled = match input {
                         Ok(Some(input)) => {
-                            panic::catch_in(pin!(attempt::call(&**handler, input))).await
+                            panic::catch_in(pin!(attempt::call(single, input))).await
                         }
                         not_called => not_called.map(drop),
                     };
