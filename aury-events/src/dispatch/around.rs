@@ -42,7 +42,6 @@ pub(super) async fn call(
 /// What is around the handler of a subscription.
 pub(super) struct Around<'a> {
     info: &'a SubscriptionInfo,
-    has_middleware: bool,
     is_idempotent: bool,
     breaker: Option<&'a Breaker>,
 }
@@ -54,7 +53,7 @@ impl<'a> Around<'a> {
         let is_idempotent = options.idempotent;
         let breaker = info.breaker();
         let is_some = is_idempotent || breaker.is_some() || has_middleware;
-        is_some.then_some(Self { info, has_middleware, is_idempotent, breaker })
+        is_some.then_some(Self { info, is_idempotent, breaker })
     }
 
     /// Takes note that the handler is not called.
@@ -96,7 +95,7 @@ impl<'a> Around<'a> {
             let core = self.info.core();
             IdempotencyKey::new(&core.service, self.info.id(), context.metadata())
         });
-        let handling = within(context, self.has_middleware, handling);
+        let handling = within(context, handling);
         if let Some(key) = key {
             let core = self.info.core();
             once(&key, &*core.idempotency, self.info.claims(), handling).await
@@ -110,10 +109,9 @@ impl<'a> Around<'a> {
 /// Calls a handler from within the middleware, if there is any. For that, too, a panic of the handler is an error.
 async fn within(
     context: Context,
-    has_middleware: bool,
     mut handling: BoxFuture<'static, Result<(), Failed>>,
 ) -> Result<(), Failed> {
-    if !has_middleware {
+    if context.handle().middleware.is_empty() {
         return panic::catch_in(handling.as_mut()).await;
     }
     let is_final = Arc::new(AtomicBool::new(false));

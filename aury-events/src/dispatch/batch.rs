@@ -113,7 +113,7 @@ async fn serve<H: BatchHandler>(
         }
         let mut settling = Settling::new(info);
         loop {
-            let inputs = take(&**handler, options, &mut deliveries, &mut settling, info);
+            let inputs = take(&**handler, &mut deliveries, &mut settling, info);
             let Some(leading) = leading(&deliveries) else {
                 if let Some(around) = &around {
                     around.pass();
@@ -164,7 +164,6 @@ async fn serve<H: BatchHandler>(
 /// Decodes the events of a batch. Those that are none, or not wanted, leave it.
 fn take<H: BatchHandler>(
     handler: &H,
-    options: &Options,
     deliveries: &mut Vec<Delivery>,
     settling: &mut Settling<'_>,
     info: &Arc<SubscriptionInfo>,
@@ -180,7 +179,8 @@ fn take<H: BatchHandler>(
                 settling.add(delivery, Settlement::Ack);
             }
             Err(failed) => {
-                let verdict = retry::judge(options.retry.as_ref(), delivery.attempt(), &failed);
+                let verdict =
+                    retry::judge(handler.options().retry.as_ref(), delivery.attempt(), &failed);
                 let failed = failed.printable();
                 report(&delivery, info, &failed.reason, &verdict);
                 settling.add(delivery, verdict.settlement(failed.reason));
